@@ -1,0 +1,259 @@
+"""The process image: the newest sample of every point, in typed slots.
+
+The heart of the node. Values, 32-bit statuses and source times live in columns; a batch is stored and what
+depends on it is marked in one pass without awaits and without an object per value. Knows no OPC UA library
+and no driver.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from heapq import heappop, heappush
+from typing import Final
+
+from address_space.model import Batch, Clock, Device, Point, Sample, Status, Value, is_bad
+
+# Takes every batch with the positions in it whose value or status changed. Must not wait or raise.
+Tap = Callable[[Batch, Sequence[int]], None]
+
+_WAITING: Final = int(Status.BAD_WAITING_FOR_INITIAL_DATA)
+_STALE: Final = int(Status.UNCERTAIN_NO_COMMUNICATION_LAST_USABLE_VALUE)
+_LOST: Final = int(Status.BAD_COMMUNICATION_ERROR)
+# Bad codes that age cannot make worse: there never was a sample, its loss is said already, or a person decided.
+_SETTLED: Final = frozenset(
+    {_WAITING, _LOST, int(Status.BAD_NO_COMMUNICATION), int(Status.BAD_OUT_OF_SERVICE), int(Status.BAD_NOT_SUPPORTED)}
+)
+# Ages are checked in steps of this many seconds; the shortest `stale_after_s` of a site is 2 s.
+_GRAIN_S: Final = 0.1
+
+
+class Watch:
+    """A dirty list over some slots: who reads it gets each slot that was published since, once.
+
+    The order is that of the first mark. `woken` is called when the list goes from empty to not empty.
+    """
+
+    __slots__ = ("_dirty", "_marked", "_woken")
+
+    def __init__(self, woken: Callable[[], None] | None = None) -> None:
+        self._dirty: list[int] = []
+        self._marked: set[int] = set()
+        self._woken = woken
+
+    def mark(self, slot: int) -> None:
+        """Note that a slot has something new."""
+        if slot not in self._marked:
+            self._marked.add(slot)
+            self._dirty.append(slot)
+            if len(self._dirty) == 1 and self._woken is not None:
+                self._woken()
+
+    def take(self) -> list[int]:
+        """The marked slots, oldest mark first; the list is empty afterwards."""
+        dirty, self._dirty = self._dirty, []
+        self._marked.clear()
+        return dirty
+
+
+class ProcessImage:
+    """Typed slots of all points of a site.
+
+    A device's points have consecutive slots in the order of its model, so a slot is found by arithmetic and
+    a device costs one dictionary entry however many points it has.
+    """
+
+    def __init__(self, devices: Iterable[Device], clock: Clock) -> None:
+        """Lay out the slots; every point waits for its first answer from now on.
+
+        Raises ValueError when two devices have one id.
+        """
+        self._clock = clock
+        self.devices: dict[str, Device] = {}
+        self._first: dict[str, int] = {}
+        self._owners: list[Device] = []
+        self._bounds = array("L")
+        total = 0
+        for device in devices:
+            if device.id in self.devices:
+                raise ValueError(f"device id {device.id!r} is used twice")
+            self.devices[device.id] = device
+            self._first[device.id] = total
+            self._owners.append(device)
+            self._bounds.append(total)
+            total += len(device.model.points)
+        self.size = total
+        self.values: list[Value | None] = [None] * total
+        self.statuses = array("I", [_WAITING]) * total
+        self.sources = array("q", [clock.now()]) * total
+        self.arrivals = array("d", [clock.monotonic()]) * total
+        self._watched = bytearray(total)
+        self._watches: dict[int, tuple[Watch, ...]] = {}
+        self._taps: list[Tap] = []
+        self._ages = _Ages(self, clock.monotonic())
+
+    # --- finding slots
+
+    def slot(self, device_id: str, point_id: str) -> int:
+        """Slot of a point; raises KeyError when the site has no such device or point."""
+        return self._first[device_id] + self.devices[device_id].model.index[point_id]
+
+    def slots(self, device_id: str) -> range:
+        """All slots of a device, in the order of its model's points."""
+        first = self._first[device_id]
+        return range(first, first + len(self.devices[device_id].model.points))
+
+    def owner(self, slot: int) -> tuple[Device, Point]:
+        """Device and point behind a slot; raises IndexError outside the image."""
+        if not 0 <= slot < self.size:
+            raise IndexError(f"slot {slot} is not in an image of {self.size}")
+        # A device without points shares its bound with the next one; the last of equals owns the slot.
+        owner = bisect_right(self._bounds, slot) - 1
+        device = self._owners[owner]
+        return device, device.model.points[slot - self._bounds[owner]]
+
+    def sample(self, slot: int) -> Sample:
+        """Newest sample of a slot as an object; for the edges, not for the hot path."""
+        return Sample(self.values[slot], self.statuses[slot], self.sources[slot])
+
+    # --- publishing
+
+    def publish(self, batch: Batch) -> None:
+        """Store a batch, mark its watchers and hand it to the taps. Never waits."""
+        values, statuses, sources, watched = self.values, self.statuses, self.sources, self._watched
+        arrivals, arrived, ticks = self.arrivals, self._clock.monotonic(), batch.ticks
+        changed: list[int] = []
+        for position, (slot, value, status) in enumerate(zip(batch.slots, batch.values, batch.statuses, strict=True)):
+            if values[slot] != value or statuses[slot] != status:
+                changed.append(position)
+                values[slot] = value
+                statuses[slot] = status
+            sources[slot] = ticks
+            arrivals[slot] = arrived
+            if watched[slot]:
+                for watch in self._watches[slot]:
+                    watch.mark(slot)
+        for tap in self._taps:
+            tap(batch, changed)
+
+    def degrade(self, slots: Sequence[int], status: int, ticks: int) -> None:
+        """Give slots a status without a new sample, decided at `ticks`.
+
+        A Bad status takes the value away and carries the time of the decision; an Uncertain one keeps value
+        and source time, so a client still sees how old the value is. History gets both at `ticks`.
+        """
+        bad = is_bad(status)
+        moved = [slot for slot in slots if self.statuses[slot] != status]
+        for slot in moved:
+            self.statuses[slot] = status
+            if bad:
+                self.values[slot] = None
+                self.sources[slot] = ticks
+            if self._watched[slot]:
+                for watch in self._watches[slot]:
+                    watch.mark(slot)
+        if not moved:
+            return
+        batch = Batch(moved, [self.values[slot] for slot in moved], [status] * len(moved), ticks)
+        for tap in self._taps:
+            tap(batch, range(len(moved)))
+
+    def age(self) -> None:
+        """Apply the age rules now: Good to Uncertain past `stale_after_s`, Bad past `bad_after_s`.
+
+        Call it every 50 ms; a call costs the slots whose check is due, not all of them.
+        """
+        self._ages.check(self._clock.monotonic(), self._clock.now())
+
+    # --- who wants to know
+
+    def watch(self, slot: int, watch: Watch) -> None:
+        """Let `watch` be marked at every publish of a slot; twice is once."""
+        present = self._watches.get(slot, ())
+        if watch not in present:
+            self._watches[slot] = (*present, watch)
+            self._watched[slot] = 1
+
+    def unwatch(self, slot: int, watch: Watch) -> None:
+        """Undo `watch`; does nothing when it was not set."""
+        rest = tuple(one for one in self._watches.get(slot, ()) if one is not watch)
+        if rest:
+            self._watches[slot] = rest
+        else:
+            self._watches.pop(slot, None)
+            self._watched[slot] = 0
+
+    def tap(self, tap: Tap) -> None:
+        """Let `tap` see every batch from now on."""
+        self._taps.append(tap)
+
+    def __iter__(self) -> Iterator[tuple[Device, Point, int]]:
+        """All points with device and slot, in slot order."""
+        for device, first in zip(self._owners, self._bounds, strict=True):
+            for position, point in enumerate(device.model.points):
+                yield device, point, first + position
+
+
+class _Ages:
+    """A wheel of due checks: each slot is looked at about once per `stale_after_s`, and publishing pays nothing.
+
+    Ages are measured from the arrival of a sample on the monotonic clock, so that a step of the wall clock
+    makes nothing stale and keeps nothing fresh.
+    """
+
+    __slots__ = ("_buckets", "_due", "_image", "_limits")
+
+    def __init__(self, image: ProcessImage, now: float) -> None:
+        self._image = image
+        # One shared pair per kind of point: a hundred thousand points have a handful of limits.
+        shared: dict[tuple[float, float], tuple[float, float]] = {}
+        self._limits: dict[int, tuple[float, float]] = {}
+        self._buckets: dict[int, list[int]] = {}
+        self._due: list[int] = []
+        for _device, point, slot in image:
+            if point.stale_after_s is None or point.bad_after_s is None:
+                continue
+            pair = (point.stale_after_s, point.bad_after_s)
+            self._limits[slot] = shared.setdefault(pair, pair)
+            self._put(slot, now + pair[0])
+
+    def _put(self, slot: int, due: float) -> None:
+        bucket = int(due / _GRAIN_S)
+        waiting = self._buckets.get(bucket)
+        if waiting is None:
+            self._buckets[bucket] = [slot]
+            heappush(self._due, bucket)
+        else:
+            waiting.append(slot)
+
+    def check(self, now: float, ticks: int) -> None:
+        """Degrade what is too old at `now` (seconds, monotonic); `ticks` is the wall time of that decision."""
+        statuses, arrivals = self._image.statuses, self._image.arrivals
+        stale_slots: list[int] = []
+        lost_slots: list[int] = []
+        while self._due and self._due[0] <= int(now / _GRAIN_S):
+            for slot in self._buckets.pop(heappop(self._due)):
+                stale, bad = self._limits[slot]
+                status = statuses[slot]
+                # A grain early, never late: no point is shown Good past its limit.
+                age = now + _GRAIN_S - arrivals[slot]
+                # Whatever arrives from now on is stale at now + stale at the earliest.
+                due = now + stale
+                if status in _SETTLED:
+                    pass
+                elif age >= bad:
+                    lost_slots.append(slot)
+                else:
+                    due = min(due, arrivals[slot] + bad)
+                    if is_bad(status) or status == _STALE:
+                        pass
+                    elif age >= stale:
+                        stale_slots.append(slot)
+                    else:
+                        due = arrivals[slot] + stale
+                self._put(slot, max(due, now + _GRAIN_S))
+        if stale_slots:
+            self._image.degrade(stale_slots, _STALE, ticks)
+        if lost_slots:
+            self._image.degrade(lost_slots, _LOST, ticks)

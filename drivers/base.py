@@ -1,0 +1,88 @@
+"""What every driver is made of: the error tree, the channel that a protocol fills, the port that control uses.
+
+DriverError
+├── Unreachable      nobody answered or the channel is down: retry later
+│   └── NoAnswer     the channel works, this unit was silent until its deadline
+├── Rejected         the device answered that it will not: do not retry blindly (`code` says why)
+└── Malformed        an answer that is no answer (length, check sum, text): retry, count, never decode
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+from address_space.model import Sample, Status, Value
+
+
+class DriverError(Exception):
+    """Root of all that a driver raises; the text says which device and what happened."""
+
+    status: Status = Status.BAD_COMMUNICATION_ERROR  # what a command that ended so answers
+
+
+class Unreachable(DriverError):
+    """The channel is down or nobody answers on it: retry later."""
+
+    status = Status.BAD_NO_COMMUNICATION
+
+
+class NoAnswer(Unreachable):
+    """The channel works, but this unit did not answer before its deadline."""
+
+    status = Status.BAD_TIMEOUT
+
+
+class Rejected(DriverError):
+    """The device answered, and the answer is no; `code` is the protocol's own (Modbus: the exception code)."""
+
+    status = Status.BAD_DEVICE_FAILURE
+
+    def __init__(self, text: str, code: int, status: Status = Status.BAD_DEVICE_FAILURE) -> None:
+        super().__init__(text)
+        self.code = code
+        self.status = status
+
+
+class Malformed(DriverError):
+    """The bytes that came are no answer to what was asked."""
+
+    status = Status.BAD_COMMUNICATION_ERROR
+
+
+class Priority(IntEnum):
+    """Order of work on a bus; lower goes first, cyclic reads go by earliest deadline after all others."""
+
+    EMERGENCY = 0  # Standby, Stop
+    COMMAND = 1  # an operator's write and its confirming reads
+    KEEP_ALIVE = 2  # rewriting what a standing command needs
+    PROBE = 3  # is a dead unit back?
+    POLL = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One value to write, in engineering units, by point id."""
+
+    point: str
+    value: Value
+
+
+class Port(Protocol):
+    """How control reaches devices: the bus that owns their channel. Ahead of polls, one at a time."""
+
+    async def write(self, device_id: str, settings: Sequence[Setting], priority: Priority, deadline: float) -> None:
+        """Write settings in order; returns when the device acknowledged all of them.
+
+        `deadline` is a time on Clock.monotonic(). Raises DriverError; a write already on the wire is never
+        torn when the caller is cancelled.
+        """
+        ...
+
+    async def read(
+        self, device_id: str, points: Sequence[str], priority: Priority, deadline: float
+    ) -> Mapping[str, Sample]:
+        """Fresh samples of points, also published to the image; raises DriverError."""
+        ...

@@ -1,0 +1,24 @@
+"""The real clock; tests hand in their own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from address_space.model import ticks_from_unix_ns
+
+
+class RealClock:
+    """Wall time, monotonic time and waiting of this machine."""
+
+    def now(self) -> int:
+        """Wall time in OPC UA ticks (100 ns since 1601-01-01 UTC), rounded down to 1 ms."""
+        return ticks_from_unix_ns(time.time_ns())
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never steps."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait that many seconds."""
+        await asyncio.sleep(seconds)
