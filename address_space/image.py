@@ -11,6 +11,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import heappop, heappush
+from math import inf
 from typing import Final
 
 from address_space.model import Batch, Clock, Device, Point, Sample, Status, Value, is_bad
@@ -202,24 +203,27 @@ class _Ages:
     makes nothing stale and keeps nothing fresh.
     """
 
-    __slots__ = ("_buckets", "_due", "_image", "_limits")
+    __slots__ = ("_buckets", "_due", "_image", "_kinds", "_limits")
 
     def __init__(self, image: ProcessImage, now: float) -> None:
         self._image = image
-        # One shared pair per kind of point: a hundred thousand points have a handful of limits.
-        shared: dict[tuple[float, float], tuple[float, float]] = {}
-        self._limits: dict[int, tuple[float, float]] = {}
+        # A site has a handful of different limits, so a slot keeps only a small number; 0 never ages.
+        self._limits: list[tuple[float, float]] = [(inf, inf)]
+        self._kinds = array("H", [0]) * image.size
         self._buckets: dict[int, list[int]] = {}
         self._due: list[int] = []
+        known: dict[tuple[float, float], int] = {}
         for _device, point, slot in image:
             if point.stale_after_s is None or point.bad_after_s is None:
                 continue
-            pair = (point.stale_after_s, point.bad_after_s)
-            self._limits[slot] = shared.setdefault(pair, pair)
-            self._put(slot, now + pair[0])
+            limits = (point.stale_after_s, point.bad_after_s)
+            if limits not in known:
+                known[limits] = len(self._limits)
+                self._limits.append(limits)
+            self._kinds[slot] = known[limits]
+            self._put(slot, int((now + limits[0]) / _GRAIN_S))
 
-    def _put(self, slot: int, due: float) -> None:
-        bucket = int(due / _GRAIN_S)
+    def _put(self, slot: int, bucket: int) -> None:
         waiting = self._buckets.get(bucket)
         if waiting is None:
             self._buckets[bucket] = [slot]
@@ -232,9 +236,10 @@ class _Ages:
         statuses, arrivals = self._image.statuses, self._image.arrivals
         stale_slots: list[int] = []
         lost_slots: list[int] = []
-        while self._due and self._due[0] <= int(now / _GRAIN_S):
+        current = int(now / _GRAIN_S)
+        while self._due and self._due[0] <= current:
             for slot in self._buckets.pop(heappop(self._due)):
-                stale, bad = self._limits[slot]
+                stale, bad = self._limits[self._kinds[slot]]
                 status = statuses[slot]
                 # A grain early, never late: no point is shown Good past its limit.
                 age = now + _GRAIN_S - arrivals[slot]
@@ -252,7 +257,7 @@ class _Ages:
                         stale_slots.append(slot)
                     else:
                         due = arrivals[slot] + stale
-                self._put(slot, max(due, now + _GRAIN_S))
+                self._put(slot, max(int(due / _GRAIN_S), current + 1))
         if stale_slots:
             self._image.degrade(stale_slots, _STALE, ticks)
         if lost_slots:
