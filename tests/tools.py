@@ -38,3 +38,13 @@ def require_node_client() -> tuple[str, Path]:
     if not (NODE_CLIENT / "node_modules" / "node-opcua-client").is_dir():
         missing("node-opcua-client (make node-client)", "npm")
     return node, NODE_CLIENT
+
+
+def require_cases() -> Path:
+    """The folder of recorded cases that GRIDNODE_CASES names; they are not part of the repository."""
+    folder = os.environ.get("GRIDNODE_CASES", "")
+    if not folder:
+        pytest.skip("GRIDNODE_CASES does not name the folder of recorded cases")
+    if not Path(folder).is_dir():
+        pytest.fail(f"GRIDNODE_CASES is not a folder: {folder}", pytrace=False)
+    return Path(folder)
