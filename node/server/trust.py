@@ -187,7 +187,7 @@ class TrustList:
             paths = []
         except OSError as error:
             # Nobody is trusted by a folder that cannot be read.
-            _LOG.warning("cannot read %s: %s", folder, error)
+            self._warn_once(folder, (0, 0), error)
             paths = []
         listed = set(paths)
         for gone in [path for path in self._read if path.parent == folder and path not in listed]:

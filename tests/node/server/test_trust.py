@@ -317,6 +317,19 @@ def test_missing_folders_trust_nobody_and_are_not_made_by_looking(trust: TrustLi
     assert not trust.trusted_folder.parent.exists()
 
 
+def test_folder_that_cannot_be_used_trusts_nobody_and_is_named(
+    trust: TrustList, caplog: pytest.LogCaptureFixture
+) -> None:
+    for folder in (trust.trusted_folder, trust.rejected_folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.write_text("a file where a folder should be")
+    for _ in range(2):
+        verdict = trust.validate(client())
+        assert (verdict.status, verdict.stored) == (CertificateStatus.UNTRUSTED, False)
+    assert sum(line.startswith(f"skipped {trust.trusted_folder}:") for line in warned(caplog)) == 1
+    assert any(line.startswith("cannot keep a refused certificate") for line in warned(caplog))
+
+
 async def test_rejected_folder_keeps_the_newest(tmp_path: Path, clock: FakeClock) -> None:
     trust = TrustList(tmp_path, clock, max_rejected=3)
     for number in range(5):
