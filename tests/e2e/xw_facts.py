@@ -1,9 +1,9 @@
 """What a Schneider XW says and is told on the wire: raw words, values and writes, set down by hand.
 
 Source: the register tables of the public implementations of Schneider's maps 503-0246-01-01 (ComBox, low word first)
-and 990-6268B (Conext Gateway and Insight, high word first), in the order of the device reference: 2.1 transport, 2.2 read
-table, 2.3 write table and mode macros. Nothing here comes from a profile, so a profile can be held against it. Ids are
-suggestions; a test says which of its points stands for which address.
+and 990-6268B (Conext Gateway and Insight, high word first), in the order of the device reference: 2.1 transport,
+2.2 read table, 2.3 write table and mode macros. Nothing here comes from a profile, so a profile can be held against
+it. Ids are suggestions; a test says which of its points stands for which address.
 
 Addresses are those on the wire, 0-based. Every row gives its words as each gateway sends them. Values that look alike
 are avoided, so that two swapped registers cannot pass. Registers between the rows do not exist: a read that touches

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_TOKENS = 160, LAST_EXCEPTION = 11 };
+enum { MAX_TOKENS = 1024, LAST_EXCEPTION = 11 };
 
 bool finished;
 static const char *fault; /* why the command is refused; NULL while nothing is wrong */
@@ -207,7 +207,7 @@ static const char *run_line(char *line)
 
 bool load_commands(const char *path)
 {
-    char line[4096];
+    char line[8192];
     FILE *file = fopen(path, "r");
     if (file == NULL) {
         fprintf(stderr, "%s: %s\n", path, strerror(errno));
@@ -224,7 +224,7 @@ bool load_commands(const char *path)
 /* Reads what stdin has; the rest of a half line waits for the next call. */
 void serve_stdin(void)
 {
-    static char buffer[8192];
+    static char buffer[16384];
     static size_t used;
     const ssize_t got = read(STDIN_FILENO, buffer + used, sizeof buffer - 1 - used);
     if (got <= 0) {
