@@ -1,0 +1,75 @@
+"""Are these the arguments that a command takes? Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite
+
+from address_space.model import Argument, DataType, Enumeration, Range, Status, Value
+
+_INTEGERS = {
+    DataType.SBYTE: (-(2**7), 2**7 - 1),
+    DataType.BYTE: (0, 2**8 - 1),
+    DataType.INT16: (-(2**15), 2**15 - 1),
+    DataType.UINT16: (0, 2**16 - 1),
+    DataType.INT32: (-(2**31), 2**31 - 1),
+    DataType.UINT32: (0, 2**32 - 1),
+    DataType.INT64: (-(2**63), 2**63 - 1),
+    DataType.UINT64: (0, 2**64 - 1),
+}
+
+
+def fits_type(value: Value, data_type: DataType) -> bool:
+    """True when a Python value can stand for that built-in type without loss of kind or range."""
+    if data_type is DataType.BOOLEAN:
+        return isinstance(value, bool)
+    if isinstance(value, bool):
+        return False
+    if data_type is DataType.STRING:
+        return isinstance(value, str)
+    if data_type in _INTEGERS:
+        low, high = _INTEGERS[data_type]
+        return isinstance(value, int) and low <= value <= high
+    return isinstance(value, int | float)
+
+
+def fault_of_value(
+    value: Value, data_type: DataType, limits: Range | None, table: Enumeration | None
+) -> tuple[Status, str] | None:
+    """Why a value cannot be taken, as status and sentence; None when it can."""
+    if not fits_type(value, data_type):
+        return Status.BAD_TYPE_MISMATCH, f"{value!r} is no {data_type.name.capitalize()}"
+    if isinstance(value, float) and not isfinite(value):
+        return Status.BAD_OUT_OF_RANGE, f"{value} is not a finite number"
+    if table is not None and not isinstance(value, str | float) and table.text(int(value)) is None:
+        allowed = ", ".join(f"{member.code} {member.name}" for member in table.members)
+        return Status.BAD_OUT_OF_RANGE, f"{value} is not one of {allowed}"
+    if limits is not None and not isinstance(value, str) and not limits.holds(value):
+        return Status.BAD_OUT_OF_RANGE, f"{value} is outside {limits.low:g} to {limits.high:g}"
+    return None
+
+
+def check_arguments(
+    inputs: Sequence[Argument], values: Sequence[Value]
+) -> tuple[Status, str, tuple[Status, ...]] | None:
+    """Why a call cannot be made: status, sentence, and a status per input; None when it can.
+
+    One wrong type gives BadInvalidArgument, as OPC 10000-4 section 5.12.2 wants; a value of the right type outside
+    its range gives BadOutOfRange.
+    """
+    if len(values) < len(inputs):
+        missing = ", ".join(argument.name for argument in inputs[len(values) :])
+        return Status.BAD_ARGUMENTS_MISSING, f"missing: {missing}", ()
+    if len(values) > len(inputs):
+        return Status.BAD_TOO_MANY_ARGUMENTS, f"takes {len(inputs)} arguments, got {len(values)}", ()
+    faults = [
+        fault_of_value(value, argument.data_type, argument.range, argument.enumeration)
+        for argument, value in zip(inputs, values, strict=True)
+    ]
+    results = tuple(Status.GOOD if fault is None else fault[0] for fault in faults)
+    found = [(argument, fault) for argument, fault in zip(inputs, faults, strict=True) if fault is not None]
+    if not found:
+        return None
+    reason = "; ".join(f"{argument.name}: {fault[1]}" for argument, fault in found)
+    mistyped = Status.BAD_TYPE_MISMATCH in results
+    return (Status.BAD_INVALID_ARGUMENT if mistyped else Status.BAD_OUT_OF_RANGE), reason, results

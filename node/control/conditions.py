@@ -1,0 +1,93 @@
+"""Do a profile's conditions hold on fresh samples? Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from address_space.model import DeviceModel, Point, Sample, Value, is_good
+from drivers.spec import Comparison, Condition, Operand
+
+Arguments = Mapping[str, Value]
+
+
+def operand_value(operand: Operand, arguments: Arguments) -> Value | tuple[Value, ...] | None:
+    """The constant, or the argument of the call that the operand names."""
+    return arguments[operand.argument] if operand.argument is not None else operand.constant
+
+
+def holds(condition: Condition, sample: Sample | None, arguments: Arguments) -> bool:
+    """True when a Good sample satisfies the condition; a missing, Uncertain or Bad one never does."""
+    if sample is None or sample.value is None or not is_good(sample.status):
+        return False
+    value, wanted = sample.value, operand_value(condition.operand, arguments)
+    match condition.comparison:
+        case Comparison.EQ:
+            return _equal(value, wanted, condition.tolerance)
+        case Comparison.NE:
+            return not _equal(value, wanted, condition.tolerance)
+        case Comparison.IN:
+            return any(_equal(value, one, condition.tolerance) for one in _each(wanted))
+        case Comparison.NOT_IN:
+            return not any(_equal(value, one, condition.tolerance) for one in _each(wanted))
+        case Comparison.GE:
+            return _number(value) >= _number(wanted)
+        case Comparison.LE:
+            return _number(value) <= _number(wanted)
+
+
+def first_unmet(
+    conditions: Iterable[Condition], samples: Mapping[str, Sample], arguments: Arguments
+) -> Condition | None:
+    """The first condition that does not hold; None when all do."""
+    for condition in conditions:
+        if not holds(condition, samples.get(condition.point), arguments):
+            return condition
+    return None
+
+
+def points_of(conditions: Iterable[Condition]) -> tuple[str, ...]:
+    """Points that the conditions look at, each once, in their order."""
+    return tuple(dict.fromkeys(condition.point for condition in conditions))
+
+
+def describe(model: DeviceModel, samples: Mapping[str, Sample]) -> str:
+    """Samples as an operator reads them: `inverter_status=Standby, charger_enabled=1`."""
+    return ", ".join(f"{name}={_text(model.points[model.index[name]], sample)}" for name, sample in samples.items())
+
+
+def describe_condition(model: DeviceModel, condition: Condition, arguments: Arguments) -> str:
+    """A condition as an operator reads it: `inverter_status in Standby`."""
+    point = model.points[model.index[condition.point]]
+    wanted = ", ".join(value_text(point, one) for one in _each(operand_value(condition.operand, arguments)))
+    sign = {"eq": "=", "ne": "is not", "in": "in", "not_in": "not in", "ge": ">=", "le": "<="}[condition.comparison]
+    return f"{condition.point} {sign} {wanted}"
+
+
+def value_text(point: Point, value: Value | None) -> str:
+    """A value with the text of its enumeration or its unit."""
+    if point.enumeration is not None and isinstance(value, int):
+        return point.enumeration.text(int(value)) or str(value)
+    shown = f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{shown} {point.unit}" if point.unit not in (None, "1") else shown
+
+
+def _text(point: Point, sample: Sample) -> str:
+    return value_text(point, sample.value) if sample.value is not None else f"no value (0x{sample.status:08X})"
+
+
+def _equal(value: Value, wanted: Value | tuple[Value, ...] | None, tolerance: float) -> bool:
+    if isinstance(value, str) or isinstance(wanted, str):
+        return value == wanted
+    return abs(_number(value) - _number(wanted)) <= tolerance
+
+
+def _number(value: Value | tuple[Value, ...] | None) -> float:
+    if isinstance(value, bool | int | float):
+        return float(value)
+    raise TypeError(f"{value!r} is not a number; the linter should have refused this condition")
+
+
+def _each(value: Value | tuple[Value, ...] | None) -> tuple[Value, ...]:
+    if isinstance(value, tuple):
+        return value
+    return () if value is None else (value,)

@@ -1,0 +1,212 @@
+"""The control desk: every command and every write of a setting goes through here, and its outcome is the truth.
+
+authorise -> arguments -> precondition on fresh samples -> write ahead of polls -> confirm by the profile's status
+points -> outcome. Nothing is written for a device without `control: true`, and nothing unless somebody asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from address_space.model import Clock, Command, CommandResult, Device, Outcome, Publisher, Status, Value
+from drivers.base import Port
+from drivers.spec import CommandSpec, KeepAlive, Profile
+from node.control.arguments import check_arguments, fault_of_value
+from node.control.conditions import Arguments, describe_condition, value_text
+from node.control.execution import Execution, Keep, written_points
+from node.control.keep_alive import KeepAlives, Spawn
+from node.control.last_command import LastCommand, Request
+from node.server.roles import Role
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: the user of a session and the role that the session has."""
+
+    user: str
+    role: Role
+
+
+class ControlDesk:
+    """Carries out commands and writes settings, one at a time per device."""
+
+    def __init__(
+        self,
+        image: Publisher,
+        devices: Mapping[str, Device],
+        profiles: Mapping[str, Profile],
+        ports: Mapping[str, Port],
+        clock: Clock,
+        spawn: Spawn,
+    ) -> None:
+        """`profiles` and `ports` are by device id; every device with `control: true` has both."""
+        self._devices = devices
+        self._profiles = profiles
+        self._ports = ports
+        self._clock = clock
+        self._spawn = spawn
+        self._last = LastCommand(image, clock)
+        self._keep_alives = KeepAlives(image, clock, spawn)
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._newest: dict[str, Request] = {}
+        self._standing: dict[str, dict[Execution, frozenset[str]]] = {}
+
+    async def call(
+        self, device_id: str, command_id: str, arguments: Sequence[Value], caller: Caller, answer_by: float | None
+    ) -> CommandResult:
+        """Carry out a command; answers when it has ended, at the latest at `answer_by` (Clock.monotonic()).
+
+        An answer before the end is UNCONFIRMED with reason "pending": the command goes on whatever becomes of the
+        caller, and LastCommand tells its end. Raises KeyError for a device or command that the site does not have.
+        """
+        device = self._devices[device_id]
+        command = _command(device, command_id)
+        request = Request(device, command_id, "", caller.user, self._clock.now())
+        refusal = _not_allowed(device, caller, Role.OPERATOR) or _wrong_arguments(command, arguments)
+        if refusal is not None:
+            return self._end(request, refusal)
+        profile = self._profiles[device_id]
+        spec, named = _resolve(profile, command, arguments)
+        request = replace(request, wanted=_wanted(profile, spec, named))
+        return await self._answer(request, self._carry_out(device, profile, spec, named), answer_by)
+
+    async def write_setting(self, device_id: str, point_id: str, value: Value, caller: Caller) -> CommandResult:
+        """Write one setting when it differs and read it back; answers after the read-back.
+
+        Raises KeyError for a device or point that the site does not have.
+        """
+        device = self._devices[device_id]
+        point = device.model.points[device.model.index[point_id]]
+        wanted = f"{point_id} = {value_text(point, value)}"
+        request = Request(device, f"write {point_id}", wanted, caller.user, self._clock.now())
+        profile = self._profiles.get(device_id)
+        spec = None if profile is None else profile.settings.get(point_id)
+        if profile is None or spec is None or not point.writable:
+            return self._end(request, _refuse(Status.BAD_NOT_WRITABLE, f"{point_id} is not a setting"))
+        refusal = _not_allowed(device, caller, Role.ENGINEER)
+        if refusal is not None:
+            return self._end(request, refusal)
+        fault = fault_of_value(value, point.data_type, spec.range, point.enumeration)
+        if fault is not None:
+            return self._end(request, _refuse(fault[0], f"{point_id}: {fault[1]}"))
+        execution = self._execution(device, profile)
+        return await self._answer(request, execution.setting(spec, value), None)
+
+    async def stop(self) -> None:
+        """End what is kept alive, with its last writes; call it while the buses still run."""
+        await self._keep_alives.stop()
+
+    # --- the way of one request
+
+    async def _answer(
+        self, request: Request, work: Coroutine[Any, Any, CommandResult], answer_by: float | None
+    ) -> CommandResult:
+        """Let the work go on in a task of the node, so that a caller who leaves does not stop it."""
+        ended: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
+        began = self._clock.monotonic()
+
+        async def run() -> None:
+            try:
+                ended.set_result(self._end(request, await work))
+            finally:
+                ended.cancel()  # only a stop of the node gets here without a result
+
+        self._newest[request.device.id] = request
+        self._spawn(run())
+        if answer_by is None:
+            return await asyncio.shield(ended)
+        timer = asyncio.ensure_future(self._clock.sleep(answer_by - began))
+        try:
+            waiting: set[asyncio.Future[Any]] = {ended, timer}
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
+        if ended.done():
+            return ended.result()
+        observed = ", ".join(one.observed for one in self._standing.get(request.device.id, ()))
+        elapsed_s = self._clock.monotonic() - began
+        pending = CommandResult(Outcome.UNCONFIRMED, Status.UNCERTAIN, observed, elapsed_s, "pending")
+        if self._newest[request.device.id] is request:
+            self._last.show(request, pending)
+        return pending
+
+    async def _carry_out(
+        self, device: Device, profile: Profile, spec: CommandSpec, arguments: Arguments
+    ) -> CommandResult:
+        """Take the place of commands that this one contradicts, then write, keep alive and confirm."""
+
+        async def keep(kept: KeepAlive) -> None:
+            await self._keep_alives.begin(device, kept, arguments, self._ports[device.id])
+
+        execution = self._execution(device, profile, keep)
+        standing = self._standing.setdefault(device.id, {})
+        written = written_points(profile.commands, spec)
+        for earlier, its_points in standing.items():
+            if spec.emergency or written & its_points:
+                earlier.supersede(spec.id)
+        standing[execution] = written
+        try:
+            await self._keep_alives.before(device.id, spec.id)
+            result = await execution.command(spec, arguments)
+        finally:
+            del standing[execution]
+        if spec.keep_alive is not None and result.outcome is not Outcome.CONFIRMED and not execution.superseded:
+            await self._keep_alives.end(device.id, spec.keep_alive)
+        return result
+
+    def _execution(self, device: Device, profile: Profile, keep: Keep | None = None) -> Execution:
+        lock = self._locks.setdefault(device.id, asyncio.Lock())
+        return Execution(device, profile.commands, self._ports[device.id], self._clock, lock, keep)
+
+    def _end(self, request: Request, result: CommandResult) -> CommandResult:
+        self._last.show(request, result)
+        level = logging.INFO if result.outcome is Outcome.CONFIRMED else logging.WARNING
+        text = "%s %s by %s: %s (%s) after %.1f s: %s"
+        who = (request.device.id, request.name, request.user)
+        _LOG.log(level, text, *who, result.outcome.name, result.status.symbol, result.elapsed_s, result.reason)
+        return result
+
+
+def _command(device: Device, command_id: str) -> Command:
+    for command in device.model.commands:
+        if command.id == command_id:
+            return command
+    raise KeyError(f"{device.id} has no command {command_id}")
+
+
+def _refuse(status: Status, reason: str, input_results: tuple[Status, ...] = ()) -> CommandResult:
+    return CommandResult(Outcome.REFUSED, status, "", 0.0, reason, input_results)
+
+
+def _not_allowed(device: Device, caller: Caller, needed: Role) -> CommandResult | None:
+    if caller.role < needed:
+        reason = f"needs the role {needed.label}; {caller.user} has {caller.role.label}"
+        return _refuse(Status.BAD_USER_ACCESS_DENIED, reason)
+    if not device.control:
+        return _refuse(Status.BAD_NOT_EXECUTABLE, f"the site file does not say `control: true` for {device.id}")
+    return None
+
+
+def _wrong_arguments(command: Command, arguments: Sequence[Value]) -> CommandResult | None:
+    fault = check_arguments(command.inputs, arguments)
+    return None if fault is None else _refuse(*fault)
+
+
+def _resolve(profile: Profile, command: Command, values: Sequence[Value]) -> tuple[CommandSpec, Arguments]:
+    """The command to carry out with its named arguments; a dispatching one hands over to the command it picks."""
+    spec = profile.commands[command.id]
+    if spec.dispatch:
+        return profile.commands[spec.dispatch[int(values[0])]], {}
+    return spec, {argument.name: value for argument, value in zip(command.inputs, values, strict=True)}
+
+
+def _wanted(profile: Profile, spec: CommandSpec, arguments: Arguments) -> str:
+    if spec.confirm is None:
+        return spec.id
+    return ", ".join(describe_condition(profile.model, one, arguments) for one in spec.confirm.conditions)

@@ -1,0 +1,267 @@
+"""One command or setting on its way through a device: precondition, writes, confirmation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import takewhile
+
+from address_space.model import Clock, CommandResult, Device, Outcome, Sample, Status, Value, is_good
+from drivers.base import DriverError, NoAnswer, Port, Priority, Setting
+from drivers.spec import CommandSpec, Condition, Confirm, KeepAlive, Run, SettingSpec, Step, Write
+from node.control.conditions import (
+    Arguments,
+    describe,
+    describe_condition,
+    first_unmet,
+    operand_value,
+    points_of,
+)
+
+# A write or read that waits longer than this behind a broken channel has failed: an operator waits for it.
+_REQUEST_S = 10.0
+_READ_BACK_EVERY_S = 0.2
+
+Keep = Callable[[KeepAlive], Awaitable[None]]
+
+
+def written_points(commands: Mapping[str, CommandSpec], spec: CommandSpec) -> frozenset[str]:
+    """Points that a command writes, with the commands that it runs and what it keeps alive."""
+    points: set[str] = set()
+    for step in spec.steps:
+        if isinstance(step, Run):
+            points |= written_points(commands, commands[step.command])
+        else:
+            points.add(step.point)
+    if spec.keep_alive is not None:
+        points |= {write.point for write in (*spec.keep_alive.writes, *spec.keep_alive.farewell)}
+    return frozenset(points)
+
+
+class Superseded(Exception):  # not an error of this command: a later one took its place
+    """A later command on the same device ended the waiting of this one; the text is its name."""
+
+
+class _Ended(Exception):  # carries the result out of the nested steps
+    def __init__(self, result: CommandResult) -> None:
+        super().__init__(result.reason)
+        self.result = result
+
+
+class Execution:
+    """Carries out one command or one setting on one device and remembers what it saw."""
+
+    def __init__(
+        self,
+        device: Device,
+        commands: Mapping[str, CommandSpec],
+        port: Port,
+        clock: Clock,
+        lock: asyncio.Lock,
+        keep: Keep | None = None,
+    ) -> None:
+        """`lock` is the device's: held from precondition to last write, not while waiting for the effect.
+
+        `keep` is called after the writes of a command that has something to be kept alive.
+        """
+        self._device = device
+        self._commands = commands
+        self._port = port
+        self._clock = clock
+        self._lock = lock
+        self._keep = keep
+        self._started = clock.monotonic()
+        self._samples: dict[str, Sample] = {}
+        self._superseded_by: str | None = None
+        self._wake = asyncio.Event()
+        self._written = False
+
+    @property
+    def observed(self) -> str:
+        """The points that were looked at, as seen last."""
+        return describe(self._device.model, self._samples)
+
+    @property
+    def superseded(self) -> bool:
+        """True when a later command has taken the place of this one."""
+        return self._superseded_by is not None
+
+    def supersede(self, command_id: str) -> None:
+        """End the waiting of this command: `command_id` takes its place. What is on the wire is finished."""
+        self._superseded_by = command_id
+        self._wake.set()
+
+    async def command(self, spec: CommandSpec, arguments: Arguments) -> CommandResult:
+        """Carry out a command to its end. Never raises for what a device does or does not do."""
+        try:
+            return await self._command(spec, arguments)
+        except _Ended as ended:
+            return ended.result
+        except Superseded as later:
+            if self._written:
+                return self.result(Outcome.UNCONFIRMED, Status.UNCERTAIN, f"superseded by {later}")
+            return self.result(Outcome.REFUSED, Status.BAD_REQUEST_NOT_ALLOWED, f"superseded by {later}, not written")
+
+    async def setting(self, spec: SettingSpec, value: Value) -> CommandResult:
+        """Write one setting if the device has another value, and read it back. Never raises for a device."""
+        async with self._lock:
+            try:
+                if self._equals(spec, value, await self._read((spec.point,))):
+                    return self.result(Outcome.CONFIRMED, Status.GOOD, "the device has this value already")
+                unanswered = await self._write((Setting(spec.point, value),), Priority.COMMAND)
+            except DriverError as error:
+                return self.result(Outcome.FAILED, error.status, str(error))
+            return await self._read_back(spec, value, unanswered)
+
+    def result(self, outcome: Outcome, status: Status, reason: str) -> CommandResult:
+        """A result with what was observed and how long it took until now."""
+        return CommandResult(outcome, status, self.observed, self._clock.monotonic() - self._started, reason)
+
+    # --- commands
+
+    async def _command(self, spec: CommandSpec, arguments: Arguments) -> CommandResult:
+        priority = Priority.EMERGENCY if spec.emergency else Priority.COMMAND
+        leading = list(takewhile(lambda step: isinstance(step, Write), spec.steps))
+        async with self._lock:
+            await self._require(spec.requires, arguments, priority)
+            unanswered = await self._burst(leading, arguments, priority)
+        inner: CommandResult | None = None
+        for step in spec.steps[len(leading) :]:
+            if isinstance(step, Run):
+                inner = await self._command(self._commands[step.command], {})
+                if inner.outcome is not Outcome.CONFIRMED:
+                    return inner
+            else:
+                async with self._lock:
+                    unanswered = await self._burst([step], arguments, priority) or unanswered
+        if spec.keep_alive is not None and self._keep is not None:
+            await self._keep(spec.keep_alive)
+        if spec.confirm is not None:
+            return await self._confirm(spec.confirm, arguments, unanswered, priority)
+        if unanswered is not None:
+            return self.result(Outcome.FAILED, unanswered.status, str(unanswered))
+        if inner is not None:
+            return inner
+        return self.result(
+            Outcome.UNCONFIRMED, Status.UNCERTAIN, "written; the profile names nothing that would prove it"
+        )
+
+    async def _require(self, conditions: tuple[Condition, ...], arguments: Arguments, priority: Priority) -> None:
+        """Read the points of a precondition now and refuse when one does not hold."""
+        self._check_superseded()
+        if not conditions:
+            return
+        try:
+            samples = await self._read(points_of(conditions), priority)
+        except DriverError as error:
+            raise _Ended(self.result(Outcome.FAILED, error.status, f"precondition not read: {error}")) from error
+        unmet = first_unmet(conditions, samples, arguments)
+        if unmet is not None:
+            reason = f"needs {describe_condition(self._device.model, unmet, arguments)}; nothing was written"
+            raise _Ended(self.result(Outcome.REFUSED, unmet.otherwise, reason))
+
+    async def _burst(self, steps: Sequence[Step], arguments: Arguments, priority: Priority) -> NoAnswer | None:
+        """Write steps in order. A write without an answer may still have worked: that is returned, not raised."""
+        self._check_superseded()
+        settings = [self._setting(step, arguments) for step in steps if isinstance(step, Write)]
+        if not settings:
+            return None
+        try:
+            return await self._write(settings, priority)
+        except DriverError as error:
+            raise _Ended(self.result(Outcome.FAILED, error.status, str(error))) from error
+
+    def _setting(self, step: Write, arguments: Arguments) -> Setting:
+        value = operand_value(step.value, arguments)
+        if value is None or isinstance(value, tuple):
+            raise TypeError(f"{step.point} cannot be set to {value!r}; the linter should have refused this step")
+        return Setting(step.point, value)
+
+    async def _confirm(
+        self, confirm: Confirm, arguments: Arguments, unanswered: NoAnswer | None, priority: Priority
+    ) -> CommandResult:
+        """Read the confirming points until they show the effect or the profile's deadline passes."""
+        points = points_of(confirm.conditions)
+        deadline = self._clock.monotonic() + confirm.within_s
+        seen: Condition | None = None
+        lost: DriverError | None = None
+        while True:
+            try:
+                samples = await self._read(points, priority)
+            except DriverError as error:
+                lost = error
+            else:
+                seen, lost = first_unmet(confirm.conditions, samples, arguments), None
+                if seen is None:
+                    return self.result(Outcome.CONFIRMED, Status.GOOD, "confirmed")
+            if self._clock.monotonic() + confirm.every_s > deadline:
+                break
+            await self._pause(confirm.every_s)
+        if unanswered is not None:
+            return self.result(Outcome.FAILED, unanswered.status, f"{unanswered}; no effect seen either")
+        if lost is not None:
+            return self.result(Outcome.UNCONFIRMED, Status.UNCERTAIN, f"written, then not readable: {lost}")
+        missing = "" if seen is None else describe_condition(self._device.model, seen, arguments)
+        reason = f"written, but not {missing} within {confirm.within_s:g} s"
+        return self.result(Outcome.MISMATCH, Status.UNCERTAIN, reason)
+
+    # --- settings
+
+    async def _read_back(self, spec: SettingSpec, value: Value, unanswered: NoAnswer | None) -> CommandResult:
+        deadline = self._clock.monotonic() + spec.within_s
+        lost: DriverError | None = None
+        while True:
+            try:
+                if self._equals(spec, value, await self._read((spec.point,))):
+                    return self.result(Outcome.CONFIRMED, Status.GOOD, "confirmed")
+                lost = None
+            except DriverError as error:
+                lost = error
+            if self._clock.monotonic() + _READ_BACK_EVERY_S > deadline:
+                break
+            await self._clock.sleep(_READ_BACK_EVERY_S)
+        if unanswered is not None:
+            return self.result(Outcome.FAILED, unanswered.status, f"{unanswered}; not read back either")
+        if lost is not None:
+            return self.result(Outcome.UNCONFIRMED, Status.UNCERTAIN, f"written, then not readable: {lost}")
+        reason = f"written, but the device shows something else after {spec.within_s:g} s"
+        return self.result(Outcome.MISMATCH, Status.UNCERTAIN, reason)
+
+    def _equals(self, spec: SettingSpec, value: Value, samples: Mapping[str, Sample]) -> bool:
+        sample = samples.get(spec.point)
+        if sample is None or sample.value is None or not is_good(sample.status):
+            return False
+        if isinstance(value, str) or isinstance(sample.value, str):
+            return sample.value == value
+        return abs(sample.value - value) <= spec.tolerance
+
+    # --- the wire
+
+    async def _read(self, points: Sequence[str], priority: Priority = Priority.COMMAND) -> Mapping[str, Sample]:
+        deadline = self._clock.monotonic() + _REQUEST_S
+        samples = await self._port.read(self._device.id, points, priority, deadline)
+        self._samples.update(samples)
+        return samples
+
+    async def _write(self, settings: Sequence[Setting], priority: Priority) -> NoAnswer | None:
+        self._written = True
+        try:
+            await self._port.write(self._device.id, settings, priority, self._clock.monotonic() + _REQUEST_S)
+        except NoAnswer as error:
+            return error
+        return None
+
+    def _check_superseded(self) -> None:
+        if self._superseded_by is not None:
+            raise Superseded(self._superseded_by)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but no longer than until a later command takes over."""
+        timer = asyncio.ensure_future(self._clock.sleep(seconds))
+        waker = asyncio.ensure_future(self._wake.wait())
+        try:
+            await asyncio.wait({timer, waker}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
+            waker.cancel()
+        self._check_superseded()
