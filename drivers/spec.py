@@ -320,3 +320,24 @@ class BusUnit:
     unit: int
     profile: Profile
     control: bool
+
+
+# --- computed points --------------------------------------------------------------------------------
+
+
+class Function(StrEnum):
+    """How a computed point comes from its inputs."""
+
+    AVERAGE = "average"
+    TOTAL = "total"
+    MINIMUM = "minimum"
+    MAXIMUM = "maximum"
+
+
+@dataclass(frozen=True, slots=True)
+class ComputedPoint:
+    """A point of a computed device: a function over points of other devices, all of one unit."""
+
+    point: str
+    function: Function
+    inputs: tuple[tuple[str, str], ...]  # (device id, point id)

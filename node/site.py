@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from address_space.model import Device
-from drivers.spec import BusConfig, Profile
+from drivers.spec import BusConfig, ComputedPoint, Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +58,6 @@ class HistoryConfig:
 
     enabled: bool = True
     commit_interval_s: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class ComputedPoint:
-    """A point computed from others: `function` is average, total, minimum or maximum of `inputs`."""
-
-    point: str
-    function: str
-    inputs: tuple[tuple[str, str], ...]  # (device id, point id)
 
 
 @dataclass(frozen=True, slots=True)
