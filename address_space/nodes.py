@@ -8,84 +8,26 @@ attribute (`value`, `value_callback`, `value_setter`, `datachange_callbacks`). O
 from __future__ import annotations
 
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
-from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn, Protocol
 
 from asyncua import ua
 
-AttributeId = ua.AttributeIds
+from address_space.shape import (
+    HAS_TYPE_DEFINITION,
+    Directory,
+    Owner,
+    Shape,
+    member_id,
+    node_id,
+    reference,
+    refusal,
+)
+
 # asyncua's callback of a monitored item: `await callback(handle, data_value)`.
 DataChange = Callable[..., Any]
 
 _VALUE: Final = ua.AttributeIds.Value
 _NODE_ID: Final = ua.AttributeIds.NodeId
-HAS_TYPE_DEFINITION: Final = ua.NodeId(ua.Int32(ua.ObjectIds.HasTypeDefinition))
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """One reference of a shape; a string target is a member of the same owner, "" the owner itself."""
-
-    type: ua.NodeId
-    forward: bool
-    target: ua.NodeId | str
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What the same member of all devices of a model has in common.
-
-    `live` attributes are computed per node, `fixed` ones are shared. `position` is the place of the point whose
-    sample is the Value, in the model's points; None when the Value follows no slot.
-    """
-
-    node_class: ua.NodeClass
-    browse_name: ua.QualifiedName
-    display_name: ua.LocalizedText
-    type_definition: ua.NodeId | None
-    fixed: Mapping[ua.AttributeIds, ua.DataValue]
-    live: Mapping[ua.AttributeIds, Callable[[Node], ua.DataValue]] = field(default_factory=dict)
-    links: tuple[Link, ...] = ()
-    position: int | None = None
-
-
-class Owner(Protocol):
-    """A device or a type: whose members the nodes of one prefix are."""
-
-    @property
-    def id(self) -> str:
-        """Prefix of the string NodeIds: `xw1`."""
-        ...
-
-    @property
-    def namespace(self) -> int:
-        """Namespace index of the NodeIds."""
-        ...
-
-    @property
-    def first_slot(self) -> int | None:
-        """Slot of the model's first point; None for a type."""
-        ...
-
-    def shape(self, member: str) -> Shape | None:
-        """Shape of a member ("" is the owner itself); None when there is no such member."""
-        ...
-
-
-class Directory(Protocol):
-    """Finds the computed nodes of one namespace."""
-
-    def find(self, identifier: str) -> tuple[Owner, str, Shape] | None:
-        """Owner, member and shape behind a string identifier; None when there is no such node."""
-        ...
-
-    def __iter__(self) -> Iterator[str]:
-        """Every identifier, each once."""
-        ...
-
-    def __len__(self) -> int:
-        """How many identifiers there are."""
-        ...
 
 
 class Subscribers(Protocol):
@@ -240,9 +182,8 @@ class NodeMap(dict[ua.NodeId, Any]):
         References to ordinary nodes are described once and shared: do not edit them.
         """
         ordinary = dict.get(self, target)
-        if ordinary is None:
-            node = self[target]
-            return reference(link_type, forward, target, node.shape)
+        if ordinary is None or isinstance(ordinary, Node):
+            return reference(link_type, forward, target, self[target].shape)
         key = (link_type, forward, target)
         known = self._described.get(key)
         if known is None:
@@ -453,34 +394,6 @@ class References(list[ua.ReferenceDescription]):
         """Take an added reference away; raises BadNoDeleteRights for a computed one."""
         self._node.nodes.remove_reference(self._node.nodeid, reference)
         super().remove(reference)
-
-
-def node_id(identifier: int | str, namespace: int = 0) -> ua.NodeId:
-    """A NodeId of plain Python values."""
-    return ua.NodeId(identifier, namespace)  # type: ignore[arg-type]  # its annotations name wire types
-
-
-def refusal(status: int) -> ua.UaError:
-    """The exception that asyncua answers with this status code."""
-    return ua.UaStatusCodeError(status)  # type: ignore[no-untyped-call]
-
-
-def member_id(owner: str, member: str) -> str:
-    """String identifier of a member: `xw1.ac_power`; the owner's own for ""."""
-    return f"{owner}.{member}" if member else owner
-
-
-def reference(link_type: ua.NodeId, forward: bool, target: ua.NodeId, shape: Shape) -> ua.ReferenceDescription:
-    """A reference to a node of a shape."""
-    return ua.ReferenceDescription(
-        ReferenceTypeId=link_type,
-        IsForward=forward,
-        NodeId=target,
-        BrowseName=shape.browse_name,
-        DisplayName=shape.display_name,
-        NodeClass=shape.node_class,
-        TypeDefinition=shape.type_definition or ua.NodeId(),
-    )
 
 
 def _reference_to(link_type: ua.NodeId, forward: bool, node: Any) -> ua.ReferenceDescription:
