@@ -1,0 +1,642 @@
+"""The bus: one task owns a channel and decides what goes over it next.
+
+Commands go ahead of probes, probes ahead of cyclic reads, and those by earliest deadline. The bus knows no
+protocol: a `Channel` carries its requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from address_space.model import Clock, Publisher, Sample, Status
+from drivers.base import DriverError, Malformed, NoAnswer, Priority, Rejected, Setting, Unreachable
+from drivers.channel import Channel, Read, Request, Write
+from drivers.health import BackOff, ConnectionState
+from drivers.plan import ReadBlock
+from drivers.quiet import Lateness
+from drivers.spec import BusConfig, BusUnit, TcpPeer
+from drivers.statistics import Counters, Load, SystemPoints
+from drivers.unit import BUSY_RETRIES, BUSY_RETRY_S, Poll, Unit
+
+log = logging.getLogger("drivers.bus")
+
+# Exceptions of Modbus Application Protocol V1.1b3 section 7 that the bus acts on.
+_NO_ADDRESS: Final = 2
+_ACKNOWLEDGE: Final = 5
+_BUSY: Final = 6
+_GATEWAY: Final = (10, 11)  # the gateway knows that the unit is away
+# A closed channel is tried again at the latest after this, whatever the pause of dead units is.
+_RECONNECT_MAX_S: Final = 10.0
+# After each failed probe the channel is free of probes for so many times what it cost: at most 10 % of its time.
+_PROBE_REST: Final = 9.0
+# A TCP peer that is gone without a word is found by silence: so many requests without a single byte.
+_SILENT_REOPEN: Final = 3
+_STATISTICS_S: Final = 1.0
+_NEVER: Final = float("inf")
+# Shorter waits are not worth a timer, and a time that was summed up may miss its mark by a rounding.
+_SHORTEST_S: Final = 0.0005
+
+
+@dataclass(slots=True)
+class _Order:
+    """Something that control wants done, and who waits for it."""
+
+    priority: Priority
+    number: int  # order of arrival
+    unit: Unit
+    deadline: float
+    work: Callable[[], Awaitable[Mapping[str, Sample]]]
+    answer: asyncio.Future[Mapping[str, Sample]]
+
+
+class Bus:
+    """One physical channel with its units: `run` is its task, `write` and `read` are the port for control."""
+
+    def __init__(
+        self, config: BusConfig, units: Sequence[BusUnit], publisher: Publisher, clock: Clock, channel: Channel
+    ) -> None:
+        """Plan the reads of all units; raises ValueError for a profile that cannot be read, KeyError without slots."""
+        self._config = config
+        self._publisher = publisher
+        self._clock = clock
+        self._channel = channel
+        now = clock.monotonic()
+        self._units = [Unit(unit, config, publisher, now) for unit in units]
+        self._by_device = {unit.config.device_id: unit for unit in self._units}
+        self._by_address = {unit.config.unit: unit for unit in self._units}
+        self._orders: list[_Order] = []
+        self._numbers = 0
+        self._wake = asyncio.Event()
+        self._state = ConnectionState.UNKNOWN
+        self._system = SystemPoints(publisher, config.id)
+        self._counters = Counters()
+        self._load = Load(now)
+        self._show_at = now
+        self._back_off = BackOff(
+            config.retry_min_s, min(max(config.retry_min_s, _RECONNECT_MAX_S), config.retry_max_s), config.id
+        )
+        self._open = False
+        self._open_at = now
+        self._opened_once = False
+        self._down = ""  # why the channel cannot be opened; "" = it can, as far as is known
+        self._stopped = False
+        self._free_at = now  # silence between two frames
+        self._quiet: tuple[Lateness, float] | None = None  # whose late answer is waited for, and until when
+        self._probe_at = now  # when the next probe of a dead unit is affordable
+        self._silent = 0  # requests in a row without a byte from anybody
+
+    # --- the port of control
+
+    async def write(self, device_id: str, settings: Sequence[Setting], priority: Priority, deadline: float) -> None:
+        """Write settings in order; see drivers.base.Port."""
+        unit = self._unit(device_id)
+        if not unit.config.control:
+            text = f"{device_id}: the site file does not allow control of this device"
+            raise Rejected(text, 0, Status.BAD_REQUEST_NOT_ALLOWED)
+        requests = unit.writes(settings)
+        await self._ask(unit, priority, deadline, lambda: self._write(unit, requests, deadline))
+
+    async def read(
+        self, device_id: str, points: Sequence[str], priority: Priority, deadline: float
+    ) -> Mapping[str, Sample]:
+        """Fresh samples of points; see drivers.base.Port."""
+        unit = self._unit(device_id)
+        blocks = unit.plan(points)
+        return await self._ask(unit, priority, deadline, lambda: self._read(unit, points, blocks, deadline))
+
+    def _unit(self, device_id: str) -> Unit:
+        unit = self._by_device.get(device_id)
+        if unit is None:
+            raise Rejected(f"{device_id} is not on bus {self._config.id}", 0, Status.BAD_CONFIGURATION_ERROR)
+        return unit
+
+    async def _ask(
+        self, unit: Unit, priority: Priority, deadline: float, work: Callable[[], Awaitable[Mapping[str, Sample]]]
+    ) -> Mapping[str, Sample]:
+        if self._stopped or self._down:
+            raise Unreachable(f"bus {self._config.id}: {self._down or 'stopped'}")
+        answer: asyncio.Future[Mapping[str, Sample]] = asyncio.get_running_loop().create_future()
+        self._numbers += 1
+        self._orders.append(_Order(priority, self._numbers, unit, deadline, work, answer))
+        self._wake.set()
+        return await answer
+
+    # --- the task
+
+    async def run(self) -> None:
+        """Serve the channel until cancelled; loss and return of the channel happen inside."""
+        try:
+            while True:
+                now = self._clock.monotonic()
+                self._show(now)
+                self._expire(now)
+                try:
+                    await self._step(now)
+                except DriverError as error:
+                    if _is_loss(error):
+                        await self._lost(str(error))
+                    else:  # counted, logged and published where it happened
+                        log.debug("bus %s: %s", self._config.id, error)
+        finally:
+            self._stopped = True
+            self._refuse("stopped")
+            await self._channel.close()
+
+    async def _step(self, now: float) -> None:
+        if not self._open:
+            if now < self._open_at:
+                await self._pause(self._open_at)
+            else:
+                await self._connect()
+            return
+        if self._quiet is not None:
+            await self._listen(*self._quiet)
+            return
+        if now < self._free_at:
+            await self._pause(self._free_at, wakes=False)
+            return
+        work, at = self._next(now)
+        if work is None:
+            await self._pause(at)
+        else:
+            await work()
+
+    async def _pause(self, until: float, *, wakes: bool = True) -> None:
+        """Wait until a time, at most until the next statistics; an order ends it sooner."""
+        seconds = min(until, self._show_at) - self._clock.monotonic()
+        if not wakes:
+            await self._clock.sleep(max(_SHORTEST_S, seconds))
+            return
+        self._wake.clear()
+        if self._orders and self._open:
+            # An order that cannot go yet (its unit needs silence) must not be woken for again and again.
+            seconds = min(seconds, min(order.deadline for order in self._orders) - self._clock.monotonic())
+        sleeper = asyncio.ensure_future(self._clock.sleep(max(_SHORTEST_S, seconds)))
+        sleeper.add_done_callback(lambda _: self._wake.set())
+        try:
+            await self._wake.wait()
+        finally:
+            sleeper.cancel()
+
+    def _next(self, now: float) -> tuple[Callable[[], Awaitable[None]] | None, float]:
+        """What to do now, or None and when to look again."""
+        soonest = _NEVER
+        order: _Order | None = None
+        for one in self._orders:
+            if one.unit.ready_at > now:
+                soonest = min(soonest, one.unit.ready_at)
+            elif order is None or (one.priority, one.number) < (order.priority, order.number):
+                order = one
+        if order is not None:
+            self._orders.remove(order)
+            chosen = order
+            return lambda: self._carry_out(chosen), now
+        poll: Poll | None = None
+        unit: Unit | None = None
+        probe: Unit | None = None
+        for one_unit in self._units:
+            health = one_unit.health
+            if not health.is_polled:
+                at = max(health.retry_at, one_unit.ready_at, now if health.urgent else self._probe_at)
+                if at > now:
+                    soonest = min(soonest, at)
+                elif probe is None or health.retry_at < probe.health.retry_at:
+                    probe = one_unit
+                continue
+            for one_poll in one_unit.candidates():
+                if one_poll.due is None:
+                    continue
+                at = max(one_poll.due, one_unit.ready_at)
+                if at > now:
+                    soonest = min(soonest, at)
+                elif poll is None or one_poll.deadline < poll.deadline:
+                    poll, unit = one_poll, one_unit
+        if probe is not None:
+            dead = probe
+            return lambda: self._probe(dead), now
+        if poll is not None and unit is not None:
+            due, owner = poll, unit
+            return lambda: self._poll(owner, due), now
+        return None, soonest
+
+    # --- the channel
+
+    async def _connect(self) -> None:
+        try:
+            await self._channel.open()
+        except Unreachable as error:
+            now, ticks = self._clock.monotonic(), self._clock.now()
+            log.log(logging.DEBUG if self._down else logging.WARNING, "bus %s: %s", self._config.id, error)
+            self._down = self._counters.last_error = str(error)
+            self._open_at = now + self._back_off.pause_s()
+            self._state = ConnectionState.OFFLINE
+            self._show_at = now
+            for unit in self._units:
+                if unit.health.channel_lost():
+                    unit.counters.last_error = self._down
+                unit.unreachable(ticks)
+            self._refuse(self._down)
+            return
+        now = self._clock.monotonic()
+        if self._down or not self._opened_once:
+            log.info("bus %s: open", self._config.id)
+        if self._opened_once:
+            self._counters.reconnects += 1
+        self._opened_once, self._open, self._down, self._quiet = True, True, "", None
+        self._state = ConnectionState.ONLINE
+        self._show_at = now
+        self._back_off.reset()
+        self._free_at = now
+        for unit in self._units:
+            unit.health.channel_back(now)
+            unit.restart(now)
+
+    async def _lost(self, reason: str) -> None:
+        """The channel went away: try at once to open it again, then with growing pauses."""
+        log.warning("bus %s: lost: %s", self._config.id, reason)
+        self._counters.last_error = reason
+        self._open = False
+        self._state = ConnectionState.SUSPECT
+        await self._channel.close()
+        self._open_at = self._clock.monotonic()
+
+    async def _listen(self, lateness: Lateness, until: float) -> None:
+        """A quiet window: nothing is sent; it ends early when all that was awaited has come."""
+        start = self._clock.monotonic()
+        if start < until:
+            await self._channel.drain(until)
+        now = self._clock.monotonic()
+        self._load.used(now - start)
+        heard = self._hear()
+        if now >= until - _SHORTEST_S or (heard and not lateness.owes(now)):
+            self._quiet = None
+            self._free_at = now + self._gap_s()
+
+    def _gap_s(self) -> float:
+        return self._channel.gap_s + self._config.gap_s
+
+    def _hear(self) -> bool:
+        """Note what came unasked; True when something came."""
+        strays = self._channel.strays()
+        for stray in strays:
+            unit = self._by_address.get(stray.unit)
+            late = unit is not None and unit.lateness.came(stray)
+            for counters in (self._counters, *((unit.counters,) if unit else ())):
+                if late:
+                    counters.late_replies += 1
+                else:
+                    counters.malformed += 1
+        return bool(strays)
+
+    # --- one request
+
+    async def _exchange(self, unit: Unit, request: Request) -> tuple[bytes, int]:
+        """Send one request; the data of its answer and the source time. Keeps all rules of silence and all counts."""
+        start = max(self._free_at, unit.ready_at)
+        if start > self._clock.monotonic():
+            await self._clock.sleep(start - self._clock.monotonic())
+        start = self._clock.monotonic()
+        deadline = start + self._config.timeout_s
+        both = (unit.counters, self._counters)
+        for counters in both:
+            counters.requests += 1
+        try:
+            payload = await self._channel.transact(request, deadline)
+        except NoAnswer as error:
+            self._silent = 0 if self._hear() else self._silent + 1
+            self._missed(unit, request, deadline, f"no answer to a {request}")
+            if (
+                self._silent >= _SILENT_REOPEN
+                and self._silent % _SILENT_REOPEN == 0
+                and isinstance(self._config.link, TcpPeer)
+            ):
+                raise Unreachable(f"{self._silent} requests without a byte from the other side") from error
+            raise
+        except Malformed as error:
+            self._silent = 0
+            for counters in both:
+                counters.malformed += 1
+            self._missed(unit, request, deadline, f"{error}", silent=False)
+            raise
+        except Rejected as error:
+            ticks = self._clock.now()
+            self._silent = 0
+            self._finished(unit, start)
+            self._rejected(unit, error, ticks)
+            raise
+        else:
+            ticks = self._clock.now()
+            self._silent = 0
+            self._finished(unit, start)
+            self._answered(unit, ticks)
+            return payload, ticks
+        finally:
+            now = self._clock.monotonic()
+            self._load.used(now - start)
+            self._free_at = max(self._free_at, now + self._gap_s())
+            unit.ready_at = max(unit.ready_at, now + unit.profile.modbus.min_interval_s)
+
+    def _finished(self, unit: Unit, start: float) -> None:
+        now = self._clock.monotonic()
+        self._load.answered(now - start)
+        if self._hear() and not self._channel.numbered:
+            # More came than was asked for: something is out of step, so let it run dry.
+            self._quiet = (unit.lateness, now + unit.lateness.window_s())
+
+    def _answered(self, unit: Unit, ticks: int) -> None:
+        unit.counters.last_answer = ticks
+        was = unit.health.state
+        if unit.health.answered():
+            if was is ConnectionState.OFFLINE:
+                unit.restart(self._clock.monotonic())
+            unit.show(ticks)
+        if was is not ConnectionState.OUT_OF_SERVICE:
+            unit.rejoice()
+
+    def _rejected(self, unit: Unit, error: Rejected, ticks: int) -> None:
+        for counters in (unit.counters, self._counters):
+            counters.rejections += 1
+            counters.failures += 1
+        if error.code in _GATEWAY:
+            unit.complain(str(error))
+            self._failed(unit, self._clock.monotonic(), ticks, fatal=True)
+            raise _away(f"{unit.name}: {error}") from error
+        unit.counters.last_error = self._counters.last_error = str(error)
+        self._answered(unit, ticks)
+
+    def _missed(self, unit: Unit, request: Request, deadline: float, text: str, *, silent: bool = True) -> None:
+        """A request went without a usable answer: silence, another size next time, and a mark against the unit."""
+        now, ticks = self._clock.monotonic(), self._clock.now()
+        self._hear()
+        for counters in (unit.counters, self._counters):
+            counters.failures += 1
+            counters.timeouts += silent
+            counters.last_error = text
+        unit.complain(text)
+        window_s = unit.lateness.window_s()
+        if self._channel.numbered:
+            unit.ready_at = max(unit.ready_at, now + window_s)
+        else:
+            unit.lateness.lost(request, deadline)
+            self._quiet = (unit.lateness, now + window_s)
+        if unit.health.failures:
+            # The second failure in a row: let the others have the channel first.
+            unit.ready_at = max(unit.ready_at, now + self._config.timeout_s)
+        self._failed(unit, now, ticks)
+
+    def _failed(self, unit: Unit, now: float, ticks: int, *, fatal: bool = False) -> None:
+        if unit.health.failed(now, fatal=fatal):
+            unit.show(ticks)
+        if not unit.health.is_polled:
+            unit.verified = not unit.profile.identify  # whatever comes back may be another device
+        unit.unreachable(ticks)
+
+    def _ambiguous(self, unit: Unit, request: Request) -> bool:
+        """True when an exception may belong to an earlier, lost request: exceptions have no size to tell by."""
+        return not self._channel.numbered and bool(unit.lateness.avoid(request.function, self._clock.monotonic()))
+
+    async def _fetch(self, unit: Unit, block: ReadBlock) -> tuple[bytes, int]:
+        """Read one block; raises NoAnswer also for a refusal that may be meant for an earlier request."""
+        request = Read(unit.config.unit, block.table, block.address, block.count)
+        doubtful = self._ambiguous(unit, request)
+        try:
+            return await self._exchange(unit, request)
+        except Rejected as error:
+            if doubtful:
+                raise NoAnswer(f"{unit.name}: {error}, or a late answer to an earlier request") from error
+            raise
+
+    # --- polls and probes
+
+    async def _poll(self, unit: Unit, poll: Poll) -> None:
+        try:
+            if not unit.verified and not await self._identify(unit):
+                return
+        except DriverError:
+            self._retry(poll)
+            raise
+        now = self._clock.monotonic()
+        pieces = unit.pieces(poll.block, now, pad=poll.pad)
+        if not pieces:
+            poll.due = unit.lateness.settled_at()
+            return
+        for piece in pieces:
+            try:
+                payload, ticks = await self._fetch(unit, piece)
+                unit.publish(piece, payload, ticks)
+            except Rejected as error:
+                self._refused(unit, poll, piece, error)
+                return
+            except DriverError:
+                self._retry(poll)
+                raise
+            while self._quiet is not None and piece is not pieces[-1]:
+                await self._listen(*self._quiet)
+        if poll.done(self._clock.monotonic()):
+            self._load.overran()
+
+    def _retry(self, poll: Poll) -> None:
+        """A failed poll comes again after its period, at the latest after the first pause of a dead unit."""
+        now = self._clock.monotonic()
+        missed = poll.due is not None and poll.period_s is not None and now > poll.deadline
+        pause_s = self._config.retry_min_s
+        poll.due = now + (pause_s if poll.period_s is None else min(poll.period_s, pause_s))
+        if missed:
+            self._load.overran()
+
+    def _refused(self, unit: Unit, poll: Poll, piece: ReadBlock, error: Rejected) -> None:
+        now, ticks = self._clock.monotonic(), self._clock.now()
+        if error.code == _NO_ADDRESS:
+            if piece.count > poll.block.count:
+                poll.pad = False  # the registers read along are what it does not have
+                poll.due = now
+            else:
+                unit.refused(poll, now, ticks)
+        elif error.code in (_ACKNOWLEDGE, _BUSY) and poll.busy < BUSY_RETRIES:
+            poll.busy += 1
+            poll.due = now + BUSY_RETRY_S
+        else:
+            log.debug("%s: %s", unit.name, error)
+            unit.publish_status(poll.block.points, error.status, ticks)
+            if poll.period_s is None:
+                poll.due = now + self._config.retry_max_s
+            else:
+                poll.done(now)
+
+    async def _probe(self, unit: Unit) -> None:
+        """Ask a dead unit for as little as possible; when it answers, everything begins again."""
+        start = self._clock.monotonic()
+        state = unit.health.state
+        block = unit.smallest()
+        pieces = unit.pieces(block, start) if block is not None else ()
+        if not pieces:
+            unit.health.retry_at = max(unit.lateness.settled_at(), start + self._config.retry_min_s)
+            return
+        try:
+            await self._fetch(unit, pieces[0])
+        except Rejected:
+            pass  # a refusal is an answer too
+        except DriverError:
+            cost_s = self._clock.monotonic() - start + (unit.lateness.window_s() if self._quiet else 0.0)
+            if any(one.health.is_polled for one in self._units):
+                self._probe_at = self._clock.monotonic() + cost_s * (1 + _PROBE_REST)
+            raise
+        if state is ConnectionState.OUT_OF_SERVICE:
+            await self._identify(unit)
+
+    async def _identify(self, unit: Unit) -> bool:
+        """Check that the device is the one that the profile describes; False when it is not, or not known."""
+        seen = {}
+        wrong = ""
+        try:
+            for block in unit.plan([check.point for check in unit.profile.identify]):
+                pieces = unit.pieces(block, self._clock.monotonic())
+                if not pieces:
+                    unit.ready_at = unit.lateness.settled_at()
+                    return False
+                for piece in pieces:
+                    payload, _ = await self._fetch(unit, piece)
+                    seen.update(unit.decode(piece, payload))
+            wrong = unit.check(seen)
+        except Rejected as error:
+            if error.code != _NO_ADDRESS:
+                unit.complain(str(error))
+                unit.ready_at = self._clock.monotonic() + self._config.retry_min_s
+                return False
+            wrong = str(error)
+        now, ticks = self._clock.monotonic(), self._clock.now()
+        was = unit.health.state
+        if wrong:
+            unit.counters.last_error = f"not a {unit.profile.id}: {wrong}"
+            changed = unit.health.mismatched(now)
+            log.log(
+                logging.ERROR if changed else logging.DEBUG,
+                "%s: out of service, not a %s: %s",
+                unit.name,
+                unit.profile.id,
+                wrong,
+            )
+            unit.out_of_service(ticks)
+        else:
+            changed = unit.health.matched()
+            if was is ConnectionState.OUT_OF_SERVICE:
+                log.info("%s: in service again, it is a %s", unit.name, unit.profile.id)
+                unit.restart(now)
+            unit.verified = True
+        if changed:
+            unit.show(ticks)
+        return not wrong
+
+    # --- orders of control
+
+    async def _carry_out(self, order: _Order) -> None:
+        """Do what control asked for. Its caller may be gone: what is on the wire is finished anyway."""
+        if order.answer.done():
+            return
+        try:
+            answer = await order.work()
+        except DriverError as error:
+            if not order.answer.done():
+                order.answer.set_exception(error)
+            if _is_loss(error):
+                raise
+            return
+        except asyncio.CancelledError:
+            if not order.answer.done():
+                order.answer.set_exception(Unreachable(f"bus {self._config.id}: stopped"))
+            raise
+        if not order.answer.done():
+            order.answer.set_result(answer)
+
+    async def _write(self, unit: Unit, requests: Sequence[Write], deadline: float) -> Mapping[str, Sample]:
+        await self._vouch(unit)
+        for request in requests:
+            for attempt in range(BUSY_RETRIES + 1):
+                await self._calm(unit, deadline)
+                try:
+                    await self._exchange(unit, request)
+                except Rejected as error:
+                    if error.code == _ACKNOWLEDGE:
+                        break  # taken, and not finished yet: what confirms the command will tell
+                    if error.code != _BUSY or attempt == BUSY_RETRIES:
+                        raise
+                    await self._clock.sleep(BUSY_RETRY_S)
+                else:
+                    break
+        return {}
+
+    async def _read(
+        self, unit: Unit, points: Sequence[str], blocks: Sequence[ReadBlock], deadline: float
+    ) -> Mapping[str, Sample]:
+        await self._vouch(unit)
+        for block in blocks:
+            await self._calm(unit, deadline)
+            pieces = unit.pieces(block, self._clock.monotonic())
+            if not pieces:
+                raise NoAnswer(f"{unit.name}: a late answer is still waited for")
+            for piece in pieces:
+                await self._calm(unit, deadline)
+                try:
+                    payload, ticks = await self._fetch(unit, piece)
+                except Rejected as error:
+                    if error.code != _NO_ADDRESS or piece.count <= block.count:
+                        raise
+                    raise NoAnswer(f"{unit.name}: a late answer is still waited for") from error
+                unit.publish(piece, payload, ticks)
+        if not unit.present:
+            raise _away(f"{unit.name}: the gateway reports that the device is not there")
+        return {point: self._publisher.sample(self._publisher.slot(unit.config.device_id, point)) for point in points}
+
+    async def _vouch(self, unit: Unit) -> None:
+        """Nothing goes to a device that is not known to be the right one."""
+        if not unit.verified:
+            await self._identify(unit)
+        if not unit.verified or unit.health.state is ConnectionState.OUT_OF_SERVICE:
+            text = f"{unit.name}: out of service: {unit.counters.last_error}"
+            raise Rejected(text, 0, Status.BAD_OUT_OF_SERVICE)
+
+    async def _calm(self, unit: Unit, deadline: float) -> None:
+        """Wait out a quiet window in the middle of an order; raises NoAnswer when that is past its deadline."""
+        while self._quiet is not None:
+            await self._listen(*self._quiet)
+        if self._clock.monotonic() > deadline:
+            raise NoAnswer(f"{unit.name}: not sent before its deadline")
+
+    def _expire(self, now: float) -> None:
+        for order in [order for order in self._orders if order.deadline <= now or order.answer.done()]:
+            self._orders.remove(order)
+            if not order.answer.done():
+                order.answer.set_exception(NoAnswer(f"{order.unit.name}: not sent before its deadline"))
+
+    def _refuse(self, reason: str) -> None:
+        orders, self._orders = self._orders, []
+        for order in orders:
+            if not order.answer.done():
+                order.answer.set_exception(Unreachable(f"bus {self._config.id}: {reason}"))
+
+    # --- what is said about it
+
+    def _show(self, now: float) -> None:
+        if now < self._show_at:
+            return
+        ticks = self._clock.now()
+        self._show_at = now + _STATISTICS_S
+        self._system.publish({"connection": int(self._state)} | self._counters.facts() | self._load.facts(now), ticks)
+        for unit in self._units:
+            unit.show(ticks)
+
+
+def _is_loss(error: DriverError) -> bool:
+    """True when the channel itself is gone."""
+    return isinstance(error, Unreachable) and not isinstance(error, NoAnswer)
+
+
+def _away(text: str) -> NoAnswer:
+    """Somebody who knows says that a unit is not there: no time-out, and the channel is well."""
+    error = NoAnswer(text)
+    error.status = Status.BAD_NO_COMMUNICATION
+    return error

@@ -1,0 +1,84 @@
+"""What a unit may still answer to requests that were given up, and how long to wait for it. Pure: no I/O, no clock.
+
+A Modbus RTU answer does not name its request. Two rules keep a late one from passing for another: silence after
+every lost request, and no request whose answer would have the size of one that may still come.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from drivers.channel import Request, Stray
+from drivers.spec import BusConfig
+
+# First quiet window of a unit whose lateness nobody has seen yet.
+_FIRST_QUIET_S: Final = 0.1
+# How many time-outs a lost answer may be late until its size is used again.
+_FORGET_TIMEOUTS: Final = 10.0
+# How many lost requests are remembered; older ones are past their time anyway.
+_REMEMBERED: Final = 64
+_EXCEPTION: Final = 0x80
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    function: int
+    size: int
+    deadline: float
+
+
+class Lateness:
+    """The lost requests of one unit. Times are Clock.monotonic()."""
+
+    def __init__(self, bus: BusConfig) -> None:
+        self._timeout_s = bus.timeout_s
+        self._quiet_max_s = bus.quiet_max_s
+        self._lost: list[_Lost] = []
+        self.longest_s = 0.0  # longest lateness seen
+
+    def lost(self, request: Request, deadline: float) -> None:
+        """Note a request that went unanswered until `deadline`."""
+        self._lost.append(_Lost(request.function, request.size, deadline))
+        del self._lost[:-_REMEMBERED]
+
+    def came(self, stray: Stray) -> bool:
+        """Match a stray with what was lost; False when nothing like it was."""
+        if stray.late_s is not None:
+            self.longest_s = max(self.longest_s, stray.late_s)
+            return True
+        function = stray.function & ~_EXCEPTION
+        exception = stray.function != function
+        matches = [lost for lost in self._lost if lost.function == function and (exception or lost.size == stray.size)]
+        if not matches:
+            return False
+        # An exception fits every lost request of its function, so it settles none of them.
+        match = matches[-1] if exception else matches[0]
+        self.longest_s = max(self.longest_s, stray.arrived - match.deadline)
+        if not exception:
+            self._lost.remove(match)
+        return True
+
+    def avoid(self, function: int, now: float) -> frozenset[int]:
+        """Answer sizes that a request with `function` must not have now."""
+        return frozenset(lost.size for lost in self._live(now) if lost.function == function)
+
+    def owes(self, now: float) -> bool:
+        """True while a lost answer may still come."""
+        return bool(self._live(now))
+
+    def settled_at(self) -> float:
+        """When the oldest lost answer is no longer waited for."""
+        return min((lost.deadline for lost in self._lost), default=0.0) + self._forget_s()
+
+    def window_s(self) -> float:
+        """Silence after a lost request: twice the longest lateness seen, within the site file's cap."""
+        return min(self._quiet_max_s, max(min(_FIRST_QUIET_S, self._timeout_s), 2 * self.longest_s))
+
+    def _forget_s(self) -> float:
+        return max(_FORGET_TIMEOUTS * self._timeout_s, 2 * self.longest_s)
+
+    def _live(self, now: float) -> list[_Lost]:
+        forget_s = self._forget_s()
+        self._lost = [lost for lost in self._lost if now - lost.deadline < forget_s]
+        return self._lost
