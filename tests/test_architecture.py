@@ -31,7 +31,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "serial_asyncio": ("drivers/*",),
     "aiosqlite": ("node/historian/*",),
     "influxdb_client": ("node/sinks/influx.py",),
-    "pydantic": ("node/config.py", "drivers/profile.py"),
+    "pydantic": ("node/config_schema.py", "node/config_draft.py", "drivers/profile.py"),
     "yaml": ("node/config.py", "drivers/profile.py"),
     "typer": ("node/cli/*", "node/__main__.py"),
     "rich": ("node/cli/*", "node/__main__.py"),

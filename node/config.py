@@ -1,0 +1,120 @@
+"""Site YAML -> Site. A file with any problem gives no site: all of its problems are said at once, with their lines."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from drivers.problems import ConfigError, Problem
+from drivers.yaml_lines import load
+from node.config_buses import buses, host_and_port, is_loopback
+from node.config_computed import computed_devices
+from node.config_devices import devices
+from node.config_draft import Draft, draft
+from node.config_schema import json_schema
+from node.server.host_names import address_of, normal_name
+from node.site import HistoryConfig, Listen, LoggingConfig, ServerConfig, SimulateConfig, Site
+
+__all__ = ["SiteCheck", "check_site", "load_site", "site_schema"]
+
+log = logging.getLogger("node.config")
+
+_COMMIT_MAX_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class SiteCheck:
+    """A site that can run, and what is doubtful about its file."""
+
+    site: Site
+    warnings: tuple[Problem, ...]
+
+
+def site_schema() -> dict[str, object]:
+    """JSON Schema of a site file, for editors."""
+    return json_schema()
+
+
+def load_site(path: Path) -> Site:
+    """Read a site file; doubts go to the log. Raises ConfigError with every problem. Changes nothing."""
+    checked = check_site(path)
+    for warning in checked.warnings:
+        log.warning("%s", warning)
+    return checked.site
+
+
+def check_site(path: Path) -> SiteCheck:
+    """Read a site file. Raises ConfigError with every problem. Starts nothing, changes nothing."""
+    work = draft(path, load(path))
+    server = _server(work)
+    channels = buses(work)
+    found = devices(work, channels)
+    models = {device_id: device.model for device_id, device in found.devices.items()}
+    computed, rules = computed_devices(work, models)
+    if work.file.history.commit_interval > _COMMIT_MAX_S:
+        work.add(("history", "commit_interval"), f"must be at most 60s; it is {work.file.history.commit_interval:g}s")
+    if work.problems:
+        raise ConfigError(work.problems)
+    file = work.file
+    everything = {**found.devices, **computed}
+    state = work.folder / file.state
+    site = Site(
+        id=file.site,
+        label=file.label or file.site,
+        path=path,
+        state=state,
+        pki=state / "pki" if file.pki is None else work.folder / file.pki,
+        server=server,
+        logging=LoggingConfig(file.logging.format, file.logging.level, dict(file.logging.levels)),
+        history=HistoryConfig(file.history.enabled, file.history.commit_interval),
+        simulate=SimulateConfig(file.simulate.enabled, file.simulate.seed),
+        buses=tuple(channels[bus_id] for bus_id in file.buses),
+        devices=tuple(everything[device_id] for device_id in file.devices),
+        profiles=found.profiles,
+        computed=rules,
+    )
+    return SiteCheck(site, tuple(work.warnings))
+
+
+def _server(work: Draft) -> ServerConfig:
+    entry = work.file.server
+    listen = _listen(work)
+    security = entry.security
+    if listen is not None and not is_loopback(listen.host) and not security.allow_insecure:
+        for key in ("none", "anonymous"):
+            if getattr(security, key):
+                text = (
+                    f"other machines reach {listen.host}; listen on 127.0.0.1, take this out, "
+                    "or say allow_insecure: true beside it"
+                )
+                work.add(("server", "security", key), text)
+    names: list[str] = []
+    for index, name in enumerate(entry.names):
+        try:
+            names.append(normal_name(name))
+        except ValueError as error:
+            work.add(("server", "names", index), str(error))
+    return ServerConfig(
+        listen=listen or Listen(),
+        names=tuple(names),
+        allow_none=security.none,
+        allow_anonymous=security.anonymous,
+        allow_insecure=security.allow_insecure,
+        answer_within_s=entry.answer_within,
+    )
+
+
+def _listen(work: Draft) -> Listen | None:
+    text = work.file.server.listen
+    try:
+        host, port = host_and_port(text)
+    except ValueError as error:
+        said = str(error).partition(";")[0]
+        work.add(("server", "listen"), f"{said}; write address:port, for example 0.0.0.0:4840 or [::1]:4840")
+        return None
+    # A name may stand for any address, today this one and tomorrow another.
+    if host != "localhost" and address_of(host) is None:
+        work.add(("server", "listen"), f"{host!r} must be an address of this machine, 0.0.0.0, [::] or localhost")
+        return None
+    return Listen(host, port)
