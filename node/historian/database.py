@@ -1,0 +1,144 @@
+"""The journal's SQLite file: opening, schema, and moving a broken one aside. Runs on a connection's thread."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from address_space.model import ticks_to_datetime
+
+_LOG = logging.getLogger(__name__)
+
+SCHEMA_VERSION: Final = 1
+_APPLICATION_ID: Final = 0x474E_4A31  # "GNJ1", so that `file` and we know whose database it is
+_BUSY_S: Final = 5.0  # a check by hand with the sqlite3 program may hold the file for a moment
+
+# frame: one commit each. span: from when to when a tag occurs in the frames `first` to `last` of a closed chapter.
+_SCHEMA: Final = """
+CREATE TABLE tag (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE);
+CREATE TABLE frame (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    n INTEGER NOT NULL, t_min INTEGER NOT NULL, t_max INTEGER NOT NULL, data BLOB NOT NULL
+);
+CREATE TABLE span (
+    tag INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    t_min INTEGER NOT NULL, t_max INTEGER NOT NULL, PRIMARY KEY (tag, first)
+) WITHOUT ROWID;
+CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO meta VALUES ('closed', 0);
+"""
+
+
+class WrongDatabase(Exception):
+    """The file is a healthy database that this version must not touch; the text says what to do."""
+
+
+def is_corrupt(error: BaseException) -> bool:
+    """True when SQLite says that the file itself is broken, not the disk or the moment."""
+    # The low byte is the primary code of SQLite's extended result codes.
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """The file, made with its schema when it is not there.
+
+    Raises WrongDatabase, sqlite3.Error and OSError.
+    """
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    # Made here and not by SQLite, so that others on this machine cannot read it.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_S)
+    try:
+        _prepare(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    (owner,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if tables and owner != _APPLICATION_ID:
+        raise WrongDatabase(f"{path} is a database, but no journal of gridnode: move it away")
+    if tables and version != SCHEMA_VERSION:
+        raise WrongDatabase(
+            f"{path} has schema version {version}, this gridnode knows {SCHEMA_VERSION}:"
+            " run the version of gridnode that wrote it, or move the file away to begin a new journal"
+        )
+    if not tables:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # can be chosen only before the first table
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")  # a commit survives the loss of power
+    # Debian's SQLite overwrites deleted pages by default, a fifth of all that is written.
+    connection.execute("PRAGMA secure_delete = OFF")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    if not tables:
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {_APPLICATION_ID};"
+            f" PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+        )
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """A second connection that cannot write; raises sqlite3.Error."""
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=_BUSY_S)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def move_aside(path: Path, ticks: int) -> Path:
+    """Rename a broken file and what SQLite keeps beside it to `<name>.corrupt-<time>`; nothing is deleted."""
+    stamp = f"{ticks_to_datetime(ticks):%Y%m%dT%H%M%SZ}"
+    target = path.with_name(f"{path.name}.corrupt-{stamp}")
+    again = 1
+    while target.exists():
+        again += 1
+        target = path.with_name(f"{path.name}.corrupt-{stamp}-{again}")
+    for suffix in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(target.with_name(target.name + suffix))
+    return target
+
+
+def tag_ids(connection: sqlite3.Connection, paths: Iterable[str]) -> dict[str, int]:
+    """Ids of all tags of the file, those of `paths` made when they are new."""
+    known = dict(connection.execute("SELECT path, id FROM tag").fetchall())
+    new = [(path,) for path in paths if path not in known]
+    if not new:
+        return known
+    with Transaction(connection):
+        connection.executemany("INSERT INTO tag (path) VALUES (?)", new)
+    return dict(connection.execute("SELECT path, id FROM tag").fetchall())
+
+
+class Transaction:
+    """`with Transaction(connection):` commits what is done inside, or takes it back when it raises."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            try:
+                self._connection.execute("COMMIT")
+            except sqlite3.Error:
+                self._rollback()
+                raise
+        else:
+            self._rollback()
+
+    def _rollback(self) -> None:
+        # SQLite takes some failed transactions back by itself, a full disk for example.
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")

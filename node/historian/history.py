@@ -1,0 +1,111 @@
+"""What history looks like to whoever reads it: samples as columns, pages, and the errors of reading.
+
+HistoryError           history cannot answer
+└── HistoryUnavailable   the disk or the file does not answer now: ask again later
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from address_space.model import Value
+
+
+class HistoryError(Exception):
+    """History cannot answer; the text says which file and why."""
+
+
+class HistoryUnavailable(HistoryError):
+    """The disk or the file does not answer now; what is there stays there."""
+
+
+def _times() -> array[int]:
+    return array("q")
+
+
+def _codes() -> array[int]:
+    return array("I")
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Samples of one tag as columns of equal length, in the order in which they are to be read.
+
+    `ticks` are source times (100 ns since 1601-01-01 UTC), `values[i]` is None for a sample without a value,
+    `statuses` are OPC UA status codes.
+    """
+
+    ticks: array[int] = field(default_factory=_times)
+    values: list[Value | None] = field(default_factory=list)
+    statuses: array[int] = field(default_factory=_codes)
+
+    def __len__(self) -> int:
+        return len(self.ticks)
+
+    def append(self, ticks: int, value: Value | None, status: int) -> None:
+        """Add one sample at the end."""
+        self.ticks.append(ticks)
+        self.values.append(value)
+        self.statuses.append(status)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a read stopped: the time of the last sample that was given. A tag has one sample per time."""
+
+    ticks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One part of an answer; `next` is None exactly when nothing more lies in the interval."""
+
+    columns: Columns
+    next: Position | None
+
+
+class History(Protocol):
+    """Raw history by tag, the path of a point: "xw1.ac_power".
+
+    Times are ticks. Every sample that was acknowledged is seen, and those that wait for their commit too. An unknown
+    tag has no samples. All methods raise HistoryUnavailable.
+    """
+
+    async def raw(
+        self,
+        tag: str,
+        start: int | None,
+        end: int | None,
+        *,
+        limit: int,
+        reverse: bool = False,
+        after: Position | None = None,
+    ) -> Page:
+        """At most `limit` (1 or more) samples in the direction of travel: `start` included, `end` excluded.
+
+        Forward travels from the lower time to the higher, `reverse` the other way; None is an open side. `after`
+        goes on behind a page of the same request.
+        """
+        ...
+
+    async def before(self, tag: str, ticks: int) -> Columns:
+        """The newest sample older than `ticks`; empty when there is none."""
+        ...
+
+    async def at_or_before(self, tag: str, ticks: int) -> Columns:
+        """The newest sample not newer than `ticks`; empty when there is none."""
+        ...
+
+    async def after(self, tag: str, ticks: int) -> Columns:
+        """The oldest sample newer than `ticks`; empty when there is none."""
+        ...
+
+    async def at_or_after(self, tag: str, ticks: int) -> Columns:
+        """The oldest sample not older than `ticks`; empty when there is none."""
+        ...
+
+    async def start_of_archive(self, tag: str) -> int | None:
+        """Time of the oldest sample; None when there is none."""
+        ...
