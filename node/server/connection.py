@@ -1,0 +1,264 @@
+"""One TCP connection of a client: Hello, secure channel, messages in their order, its end (OPC 10000-6 section 7.1)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from asyncua import ua
+from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary, uatcp_to_binary
+
+from address_space.model import Clock, ticks_to_datetime
+from node.server.channel import Channel, Incoming
+from node.server.faults import FaultLog
+from node.server.limits import Limits
+from node.server.policies import ChannelRefused
+from node.server.tasks import TaskSet
+from node.server.wire import DECODE_ERRORS, BadFrame, Frame, FrameCutter, Reader, error_frame
+
+# Headers, signature and padding of a chunk, at most.
+_CHUNK_OVERHEAD_BYTES = 128
+
+
+class BadMessage(Exception):
+    """A message that is no request; the connection ends with this status."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Stage(Enum):
+    """How far a connection has come."""
+
+    NEW = "new"  # waits for Hello
+    GREETED = "greeted"  # waits for OpenSecureChannel
+    OPEN = "open"  # takes messages
+    CLOSED = "closed"  # takes nothing any more
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What all connections of a server share."""
+
+    clock: Clock
+    limits: Limits
+    tasks: TaskSet
+    faults: FaultLog
+    new_channel: Callable[[], Channel]
+    handle: Callable[[Connection, Incoming], Awaitable[None]]  # one message; raises BadMessage
+    admit: Callable[[Connection], bool]
+    lost: Callable[[Connection], None]
+
+
+class Connection(asyncio.Protocol):
+    """Reads frames, gives messages to the server one after another and sends what it answers.
+
+    A fault of the peer ends it with an ERR message, never in silence.
+    """
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._cutter = FrameCutter(house.limits.chunk_bytes)
+        self._frames: deque[Frame] = deque()
+        self._waiting_bytes = 0
+        self._arrived = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._transport: asyncio.Transport | None = None
+        self._stage = Stage.NEW
+        self._max_response_bytes = 0  # 0 is no limit
+        self._max_response_chunks = 0
+        self._send_bytes = house.limits.smallest_chunk_bytes
+        self.channel = house.new_channel()
+        self.peer = "unknown"
+        self.hello_url = ""
+        self.touched_s = house.clock.monotonic()  # last message
+        self.closed_s: float | None = None  # when it was closed; the rest of its answers may still leave
+        self.running = 0  # requests that go on beside the order of messages
+
+    # --- asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, unless there are too many connections."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a TCP server makes no other
+        self._transport = transport
+        address = transport.get_extra_info("peername")
+        self.peer = str(address[0]) if address else "unknown"
+        if not self._house.admit(self):
+            self.fail(ua.StatusCodes.BadTcpNotEnoughResources, "too many connections")
+            return
+        self._house.tasks.start(self._work(), f"connection of {self.peer}", self._failed)
+
+    def data_received(self, data: bytes) -> None:
+        """Cut frames and let `_work` have them."""
+        if self._stage is Stage.CLOSED:
+            return
+        try:
+            frames = self._cutter.feed(data)
+        except BadFrame as error:
+            self.fail(error.status, str(error))
+            return
+        if not frames:
+            return
+        self._frames.extend(frames)
+        self._waiting_bytes += sum(len(frame.body) for frame in frames)
+        self._arrived.set()
+        if self._waiting_bytes > self._house.limits.waiting_bytes and self._transport is not None:
+            self._transport.pause_reading()
+
+    def pause_writing(self) -> None:
+        """The client does not read: take no more requests from it."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        self._writable.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the server; what runs for this client goes on."""
+        self._stage = Stage.CLOSED
+        self.channel.close()
+        self._arrived.set()
+        self._writable.set()
+        self._house.lost(self)
+
+    # --- the server's side
+
+    @property
+    def is_closed(self) -> bool:
+        """True when nothing can be sent any more."""
+        return self._stage is Stage.CLOSED
+
+    def send(self, response: Any, request_id: int) -> None:
+        """Send a response; one that is too large for the client becomes a fault."""
+        if self._stage is not Stage.OPEN or self._transport is None:
+            return
+        response.ResponseHeader.Timestamp = ticks_to_datetime(self._house.clock.now())
+        body = struct_to_binary(response)
+        if self._too_large(len(body)):
+            fault = ua.ServiceFault()
+            fault.ResponseHeader.RequestHandle = response.ResponseHeader.RequestHandle
+            fault.ResponseHeader.Timestamp = response.ResponseHeader.Timestamp
+            fault.ResponseHeader.ServiceResult = ua.StatusCode(ua.UInt32(ua.StatusCodes.BadResponseTooLarge))
+            body = struct_to_binary(fault)
+        self._transport.write(self.channel.pack(body, request_id))
+
+    def fail(self, status: int, reason: str) -> None:
+        """Say ERR and close."""
+        if self._stage is Stage.CLOSED:
+            return
+        self._house.faults.report(self.peer, ua.StatusCode(ua.UInt32(status)).name, reason)
+        if self._transport is not None:
+            # What a stranger did wrong is for the log; the peer gets the status only.
+            self._transport.write(error_frame(status, ""))
+        self.close()
+
+    def close(self) -> None:
+        """Send what is left and close."""
+        self._stage = Stage.CLOSED
+        self.closed_s = self._house.clock.monotonic()
+        self.channel.close()
+        self._arrived.set()
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once; what was not sent is lost."""
+        self.close()
+        if self._transport is not None:
+            self._transport.abort()
+
+    # --- frames
+
+    async def _work(self) -> None:
+        while self._stage is not Stage.CLOSED:
+            if not self._frames:
+                self._arrived.clear()
+                await self._arrived.wait()
+                continue
+            frame = self._frames.popleft()
+            self._waiting_bytes -= len(frame.body)
+            if self._waiting_bytes <= self._house.limits.waiting_bytes and self._transport is not None:
+                self._transport.resume_reading()
+            try:
+                await self._take(frame)
+            except (BadMessage, ChannelRefused) as error:
+                self.fail(error.status, str(error))
+                return
+            await self._let_others_run()
+
+    async def _let_others_run(self) -> None:
+        await asyncio.sleep(0)
+        if self._writable.is_set():
+            return
+        try:
+            async with asyncio.timeout(self._house.limits.stalled_s):
+                await self._writable.wait()
+        except TimeoutError:
+            self._house.faults.report(self.peer, "stalled", "it does not read its answers")
+            self.abort()
+
+    async def _take(self, frame: Frame) -> None:
+        if frame.type == b"HEL":
+            self._greet(frame)
+        elif self._stage is Stage.NEW:
+            raise BadMessage(ua.StatusCodes.BadTcpMessageTypeInvalid, "a message before Hello")
+        elif frame.type == b"OPN":
+            answer = self.channel.open(frame, self.peer)
+            self._stage = Stage.OPEN
+            self._write(answer)
+        elif frame.type == b"CLO":
+            self.channel.receive(frame)
+            self.close()
+        else:
+            incoming = self.channel.receive(frame)
+            if incoming is not None:
+                self.touched_s = self._house.clock.monotonic()
+                await self._house.handle(self, incoming)
+
+    def _greet(self, frame: Frame) -> None:
+        if self._stage is not Stage.NEW:
+            raise BadMessage(ua.StatusCodes.BadTcpMessageTypeInvalid, "a second Hello")
+        try:
+            hello = struct_from_binary(ua.Hello, Reader(frame.body))  # type: ignore[arg-type]
+        except DECODE_ERRORS as error:
+            raise BadMessage(ua.StatusCodes.BadDecodingError, f"not a Hello: {error}") from error
+        limits = self._house.limits
+        if min(hello.ReceiveBufferSize, hello.SendBufferSize) < limits.smallest_chunk_bytes:
+            text = f"buffers of less than {limits.smallest_chunk_bytes} bytes"
+            raise BadMessage(ua.StatusCodes.BadTcpNotEnoughResources, text)
+        self.hello_url = hello.EndpointUrl or ""
+        self._max_response_bytes = hello.MaxMessageSize
+        self._max_response_chunks = hello.MaxChunkCount
+        self._send_bytes = min(hello.ReceiveBufferSize, limits.chunk_bytes)
+        self.channel.set_send_bytes(self._send_bytes)
+        kind: Any = ua.MessageType.Acknowledge
+        acknowledge = ua.Acknowledge(
+            ProtocolVersion=ua.UInt32(0),
+            ReceiveBufferSize=ua.UInt32(min(hello.SendBufferSize, limits.chunk_bytes)),
+            SendBufferSize=ua.UInt32(self._send_bytes),
+            MaxMessageSize=ua.UInt32(limits.message_bytes),
+            MaxChunkCount=ua.UInt32(limits.message_chunks),
+        )
+        self._stage = Stage.GREETED
+        self._write(uatcp_to_binary(kind, acknowledge))
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def _too_large(self, size: int) -> bool:
+        """True when the client's Hello does not allow a response of that size."""
+        if self._max_response_bytes and size > self._max_response_bytes:
+            return True
+        chunks = 1 + size // (self._send_bytes - _CHUNK_OVERHEAD_BYTES)
+        return bool(self._max_response_chunks) and chunks > self._max_response_chunks
+
+    def _failed(self, _error: BaseException) -> None:
+        """A bug met this client's message: it is in the log, and the others go on."""
+        self.fail(ua.StatusCodes.BadInternalError, "a message could not be worked on")

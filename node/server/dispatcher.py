@@ -1,0 +1,162 @@
+"""From a message to its service and back: decode, who may ask, answer or fault (OPC 10000-4 section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from asyncua import ua
+from asyncua.common.utils import ServiceError
+from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary
+
+from address_space.model import Clock
+from node.server.channel import Incoming
+from node.server.connection import BadMessage, Connection
+from node.server.faults import FaultLog
+from node.server.limits import Limits
+from node.server.request import Request, ServiceRefused
+from node.server.sessions import Session, SessionTable
+from node.server.tasks import TaskSet
+from node.server.wire import DECODE_ERRORS, Reader
+
+
+class Entry(Enum):
+    """Who may ask for a service."""
+
+    ANYBODY = "anybody"  # discovery, on every channel
+    CHANNEL = "channel"  # on a channel with security that is offered: what makes and ends sessions
+    SESSION = "session"  # with a session that a user has logged into, on its own channel
+
+
+# Gets request, session (None unless Entry.SESSION) and parameters; the response, or None when it comes later.
+Handler = Callable[[Request, Session, Any], Any]
+AsyncHandler = Callable[[Request, Session, Any], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service of the server."""
+
+    parameters: type
+    handler: Handler | AsyncHandler
+    entry: Entry = Entry.SESSION
+    waits: bool = False  # the handler is a coroutine
+    aside: bool = False  # it may take long: other messages of the connection go on meanwhile
+    items: str = ""  # name of the list in the parameters that says how much work it is
+    most: int = 0  # entries that the list may have
+
+
+class Dispatcher:
+    """Hands messages to services."""
+
+    def __init__(
+        self,
+        services: Mapping[int, Service],
+        sessions: SessionTable,
+        clock: Clock,
+        limits: Limits,
+        tasks: TaskSet,
+        faults: FaultLog,
+        *,
+        allow_none: bool,
+    ) -> None:
+        """`services` by the numeric NodeId of the request's binary encoding."""
+        self._services = services
+        self._sessions = sessions
+        self._clock = clock
+        self._limits = limits
+        self._tasks = tasks
+        self._faults = faults
+        self._allow_none = allow_none
+
+    async def handle(self, connection: Connection, incoming: Incoming) -> None:
+        """Answer one message, or see to it that it is answered. Raises BadMessage for what is no request."""
+        reader: Any = Reader(incoming.body)
+        try:
+            type_id = nodeid_from_binary(reader)
+            header = struct_from_binary(ua.RequestHeader, reader)
+        except DECODE_ERRORS as error:
+            raise BadMessage(ua.StatusCodes.BadDecodingError, f"not a request: {error}") from error
+        request = Request(connection, incoming.request_id, header, self._clock.monotonic())
+        try:
+            service = self._find(type_id)
+            session = self._admit(service, request)
+            parameters = self._decode(service, reader)
+            if service.aside:
+                self._start(service, connection, request, session, parameters)
+                return
+            result = service.handler(request, session, parameters)
+            response = await result if service.waits else result
+        except ServiceRefused as error:
+            self._refuse(request, type_id, error.status, str(error))
+        except (ServiceError, ua.UaStatusCodeError) as error:
+            self._refuse(request, type_id, int(error.code), str(error))
+        else:
+            if response is not None:
+                request.answer(response)
+
+    # --- steps
+
+    def _find(self, type_id: ua.NodeId) -> Service:
+        number = type_id.Identifier if type_id.NamespaceIndex == 0 else None
+        service = self._services.get(number) if isinstance(number, int) else None
+        if service is None:
+            raise ServiceRefused(ua.StatusCodes.BadServiceUnsupported, f"no service {type_id.to_string()}")
+        return service
+
+    def _admit(self, service: Service, request: Request) -> Any:
+        if service.entry is Entry.ANYBODY:
+            return None
+        if not request.line.channel.is_secure and not self._allow_none:
+            text = "only discovery without security; choose an endpoint that signs"
+            raise ServiceRefused(ua.StatusCodes.BadSecurityPolicyRejected, text)
+        if service.entry is Entry.CHANNEL:
+            return None
+        session = self._sessions.on_line(request.header.AuthenticationToken, request.line)
+        if not session.activated:
+            # OPC 10000-4 section 5.6.3: such a session is closed, whoever tries to use it has to begin again.
+            self._sessions.close(session)
+            raise ServiceRefused(ua.StatusCodes.BadSessionNotActivated)
+        self._sessions.touch(session)
+        return session
+
+    def _decode(self, service: Service, reader: Any) -> Any:
+        try:
+            parameters: Any = struct_from_binary(service.parameters, reader)
+        except DECODE_ERRORS as error:
+            raise ServiceRefused(ua.StatusCodes.BadDecodingError, str(error)) from error
+        if service.items:
+            count = len(getattr(parameters, service.items) or ())
+            if count == 0:
+                raise ServiceRefused(ua.StatusCodes.BadNothingToDo)
+            if count > service.most:
+                raise ServiceRefused(ua.StatusCodes.BadTooManyOperations, f"{count}, {service.most} are allowed")
+        return parameters
+
+    def _start(
+        self, service: Service, connection: Connection, request: Request, session: Session, parameters: Any
+    ) -> None:
+        """Let a long service run beside the messages that follow; it goes on when its client leaves."""
+        if connection.running >= self._limits.running_requests:
+            raise ServiceRefused(ua.StatusCodes.BadTooManyOperations, f"{connection.running} requests in work")
+        connection.running += 1
+
+        async def run() -> None:
+            try:
+                request.answer(await service.handler(request, session, parameters))
+            except ServiceRefused as error:
+                request.refuse(error.status)
+            except (ServiceError, ua.UaStatusCodeError) as error:
+                request.refuse(int(error.code))
+            finally:
+                connection.running -= 1
+
+        name = service.parameters.__name__.removesuffix("Parameters")
+        self._tasks.start(run(), name, lambda _error: request.refuse(ua.StatusCodes.BadInternalError))
+
+    def _refuse(self, request: Request, type_id: ua.NodeId, status: int, text: str) -> None:
+        name = ua.StatusCode(ua.UInt32(status)).name
+        self._faults.report(request.line.peer, f"request {type_id.to_string()} {name}", text)
+        request.refuse(status)

@@ -1,0 +1,329 @@
+"""The OPC UA server of a site: builds its parts, listens, and ends in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from collections import Counter
+
+from asyncua import ua
+from asyncua.server.internal_server import InternalServer
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from address_space.builder import BuiltSpace, build
+from address_space.image import ProcessImage
+from address_space.model import Batch, Clock, Status
+from address_space.nodes import NodeMap
+from address_space.shape import namespace_uris
+from node.server.browsing import Browser
+from node.server.calls import Desk, MethodCaller
+from node.server.certificate import Identity
+from node.server.channel import Channel
+from node.server.collector import IdleCollector, paused, release, settle
+from node.server.compat import ChannelIds, harden_decoder, install_nodes
+from node.server.connection import Connection, House
+from node.server.dispatcher import Dispatcher
+from node.server.endpoints import Endpoints
+from node.server.faults import FaultLog
+from node.server.host_names import LOOPBACK, normal_name, server_names
+from node.server.identity import Identifier
+from node.server.limits import Limits
+from node.server.login import LoginGuard
+from node.server.pki import OwnCertificate, Pki
+from node.server.policies import ServerKeys
+from node.server.reading import AttributeReader
+from node.server.server_object import ServerObject
+from node.server.services import History, Services
+from node.server.session_service import SessionService
+from node.server.sessions import SessionTable
+from node.server.subscription_service import SubscriptionService
+from node.server.tasks import TaskSet
+from node.server.writing import SettingWriter
+from node.site import Site
+
+_LOG = logging.getLogger(__name__)
+
+_REAP_S = 1.0  # how often timeouts are looked at
+# Clients have this long to take their last answers when the server stops.
+_GOODBYE_S = 1.0
+_GOODBYE_ROUNDS = 50
+NODE_DEVICE = "node"  # the device of the process image that stands for this node
+
+
+class ServerError(Exception):
+    """The server cannot start; the text says why and what to do."""
+
+
+class PortTaken(ServerError):
+    """Another program listens where the server should."""
+
+
+class OpcUaServer:
+    """Serves a site: `start` returns when clients can connect, `stop` when nothing of it is left.
+
+    Raises ServerError when it cannot start; CertificateError and OSError from the files of `pki`.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        image: ProcessImage,
+        desk: Desk,
+        history: History | None,
+        pki: Pki,
+        users: LoginGuard,
+        clock: Clock,
+        *,
+        limits: Limits | None = None,
+    ) -> None:
+        self._site = site
+        self._image = image
+        self._desk = desk
+        self._history = history
+        self._pki = pki
+        self._users = users
+        self._clock = clock
+        self._limits = limits or Limits()
+        self._tasks = TaskSet()
+        self._faults = FaultLog()
+        self._sessions = SessionTable(clock, self._limits, self._show_sessions)
+        self._ids = ChannelIds(0)
+        self._connections: set[Connection] = set()
+        self._internal: InternalServer | None = None
+        self._object: ServerObject | None = None
+        self._listener: asyncio.Server | None = None
+        self._own: OwnCertificate | None = None
+        self._keys: ServerKeys | None = None
+        self._dispatcher: Dispatcher | None = None
+        self.collector = IdleCollector(clock)
+        self.endpoints: Endpoints | None = None
+
+    # --- life
+
+    async def start(self) -> None:
+        """Build the address space and listen. Raises ServerError, CertificateError, OSError."""
+        self._check_security()
+        names = await asyncio.to_thread(server_names, self._site.server.names)
+        self._own = await asyncio.to_thread(self._pki.ensure_own, site_identity(self._site, names))
+        self._keys = _load_keys(self._own)
+        harden_decoder()
+        with paused():
+            space = await self._build_space(self._own.application_uri)
+        self._listener = listener = await self._listen()
+        self._serve(space, names)
+        settle()
+        self._tasks.start(self._reap(), "server timeouts")
+        self._tasks.start(self.collector.run(), "idle collector")
+        self._show_sessions(0)
+        await listener.start_serving()
+        _LOG.info("OPC UA server listens on %s", self.url)
+
+    async def stop(self) -> None:
+        """Say goodbye to clients and end; does nothing when it was not started."""
+        if self._object is not None:
+            self._object.state = ua.ServerState.Shutdown
+        if self._listener is not None:
+            self._listener.close()
+        for session in self._sessions.all():
+            self._sessions.close(session)
+        for connection in list(self._connections):
+            connection.close()
+        await self._tasks.close()
+        await self._until_disconnected()
+        if self._listener is not None:
+            await self._listener.wait_closed()
+            self._listener = None
+        if self._internal is not None:
+            await self._internal.stop()
+            self._internal = None
+        release()
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on, also when the site file leaves the choice to the system."""
+        if self._listener is None or not self._listener.sockets:
+            return self._site.server.listen.port
+        return int(self._listener.sockets[0].getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        """URL by which a client on another machine reaches it."""
+        return self.endpoints.url(None) if self.endpoints is not None else ""
+
+    @property
+    def sessions(self) -> int:
+        """How many clients are logged in."""
+        return self._sessions.activated
+
+    # --- building
+
+    def _check_security(self) -> None:
+        server = self._site.server
+        open_doors = [
+            name for name, is_open in (("none", server.allow_none), ("anonymous", server.allow_anonymous)) if is_open
+        ]
+        if open_doors and not server.listen.is_loopback and not server.allow_insecure:
+            raise ServerError(
+                f"server.security allows {' and '.join(open_doors)} while server.listen is {server.listen.host}, which "
+                "other machines reach: listen on 127.0.0.1, or take them out, or say `allow_insecure: true`"
+            )
+
+    async def _build_space(self, application_uri: str) -> BuiltSpace:
+        site = self._site
+        nodes = NodeMap()
+        internal = InternalServer()
+        space = install_nodes(internal, nodes)
+        await internal.init()
+        self._internal = internal
+        built = build(nodes, self._image, self._clock, site.id, site.label, history=self._history is not None)
+        self._object = ServerObject(space, self._clock, self._limits, site.label or site.id)
+        self._object.publish(application_uri, namespace_uris(application_uri, site.id))
+        return built
+
+    async def _listen(self) -> asyncio.Server:
+        where = self._site.server.listen
+        shown = f"[{where.host}]:{where.port}" if ":" in where.host else f"{where.host}:{where.port}"
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.create_server(self._connection, where.host, where.port, start_serving=False)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise PortTaken(
+                    f"{shown} is taken by another program: end it (`ss -ltnp` shows which), or give this node another "
+                    "port in server.listen"
+                ) from error
+            reason = error.strerror or str(error)
+            raise ServerError(f"cannot listen on {shown}: {reason}; see server.listen in the site file") from error
+
+    def _serve(self, space: BuiltSpace, names: tuple[str, ...]) -> None:
+        assert self._own is not None  # noqa: S101 - `start` has set them
+        assert self._keys is not None  # noqa: S101
+        server, limits, clock = self._site.server, self._limits, self._clock
+        keys = self._keys
+        chain = b"".join(each.der for each in (keys.certificate, *keys.chain))
+        self.endpoints = Endpoints(
+            self._own.application_uri,
+            self._site.label or self._site.id,
+            chain,
+            _preferred(names, server.names, loopback=server.listen.is_loopback),
+            self.port,
+            server.allow_none,
+            server.allow_anonymous,
+        )
+        identifier = Identifier(keys, self._users, allow_anonymous=server.allow_anonymous)
+        reader = AttributeReader(space.nodes, clock)
+        services = Services(
+            self.endpoints,
+            SessionService(self._sessions, self.endpoints, identifier, keys, self._pki.trust, limits),
+            reader,
+            Browser(space.nodes, limits),
+            SettingWriter(space, self._image, self._desk),
+            MethodCaller(space, self._desk, server.answer_within_s),
+            SubscriptionService(reader, self._image, clock, limits, self._tasks),
+            self._history,
+            limits,
+        )
+        self._dispatcher = Dispatcher(
+            services.table(), self._sessions, clock, limits, self._tasks, self._faults, allow_none=server.allow_none
+        )
+
+    # --- connections
+
+    def _connection(self) -> Connection:
+        assert self._dispatcher is not None  # noqa: S101 - nobody connects before `start` is done
+        house = House(
+            self._clock,
+            self._limits,
+            self._tasks,
+            self._faults,
+            self._new_channel,
+            self._dispatcher.handle,
+            self._admit,
+            self._lost,
+        )
+        return Connection(house)
+
+    def _new_channel(self) -> Channel:
+        assert self._keys is not None  # noqa: S101 - as above
+        return Channel(self._keys, self._pki.trust, self._ids, self._clock, self._limits)
+
+    def _admit(self, connection: Connection) -> bool:
+        """Take a connection; when all places are taken, the one that is idle longest makes room."""
+        peers = Counter(each.peer for each in self._connections)
+        if peers[connection.peer] >= self._limits.connections_per_peer:
+            return False
+        if len(self._connections) >= self._limits.connections:
+            strangers = self._strangers()
+            if not strangers:
+                return False
+            min(strangers, key=lambda each: each.touched_s).fail(
+                ua.StatusCodes.BadTcpNotEnoughResources, "idle while others wait"
+            )
+        self._connections.add(connection)
+        return True
+
+    def _lost(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        self._sessions.connection_lost(connection)
+
+    def _strangers(self) -> list[Connection]:
+        known = {session.line for session in self._sessions.all() if session.activated}
+        return [each for each in self._connections if each not in known and not each.is_closed]
+
+    async def _reap(self) -> None:
+        while True:
+            await self._clock.sleep(_REAP_S)
+            now = self._clock.monotonic()
+            for session in self._sessions.expire():
+                _LOG.info("session %r of %s has timed out", session.name, session.caller.user or "nobody")
+            for connection in self._strangers():
+                if now - connection.touched_s > self._limits.unactivated_s:
+                    connection.fail(ua.StatusCodes.BadTimeout, "nobody logged in")
+            for connection in list(self._connections):
+                if connection.closed_s is not None and now - connection.closed_s > self._limits.stalled_s:
+                    connection.abort()
+
+    async def _until_disconnected(self) -> None:
+        for _ in range(_GOODBYE_ROUNDS):
+            if not self._connections:
+                return
+            await asyncio.sleep(_GOODBYE_S / _GOODBYE_ROUNDS)
+        for connection in list(self._connections):
+            connection.abort()
+        await asyncio.sleep(0)
+
+    # --- the node's own points
+
+    def _show_sessions(self, count: int) -> None:
+        self._publish("sessions", count)
+        if self._own is not None:
+            self._publish("certificate_days_left", float(self._own.days_left))
+
+    def _publish(self, point: str, value: float) -> None:
+        device = self._image.devices.get(NODE_DEVICE)
+        if device is None or point not in device.model.index:
+            return
+        slot = self._image.slot(NODE_DEVICE, point)
+        self._image.publish(Batch((slot,), (value,), (Status.GOOD,), self._clock.now()))
+
+
+def site_identity(site: Site, names: tuple[str, ...]) -> Identity:
+    """What the node of a site calls itself in its certificate; `names` as from `server_names`."""
+    host = normal_name(socket.gethostname())
+    return Identity(f"urn:{host}:gridnode:{site.id}", names, common_name=f"gridnode {site.id}")
+
+
+def _load_keys(own: OwnCertificate) -> ServerKeys:
+    key = load_pem_private_key(own.key_path.read_bytes(), password=None)
+    assert isinstance(key, rsa.RSAPrivateKey)  # noqa: S101 - the pki has checked it
+    return ServerKeys(own.certificate, own.chain, key)
+
+
+def _preferred(names: tuple[str, ...], own: tuple[str, ...], *, loopback: bool) -> tuple[str, ...]:
+    """Our names; the first is shown to who used none of them. Where only this machine reaches us that is loopback."""
+    if own or not loopback:
+        return names
+    return tuple(sorted(names, key=lambda name: name not in LOOPBACK))

@@ -1,0 +1,216 @@
+"""The list of services that the server has; everything else answers BadServiceUnsupported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from asyncua import ua
+
+from node.control.desk import Caller
+from node.server.browsing import Browser
+from node.server.calls import MethodCaller
+from node.server.dispatcher import Entry, Service
+from node.server.endpoints import Endpoints
+from node.server.limits import Limits
+from node.server.reading import AttributeReader
+from node.server.request import Request
+from node.server.session_service import SessionService
+from node.server.sessions import Session
+from node.server.subscription_service import SubscriptionService
+from node.server.writing import SettingWriter
+
+
+class History(Protocol):
+    """What the server needs of the historian's adapter."""
+
+    async def read(
+        self, parameters: ua.HistoryReadParameters, session: Session, caller: Caller
+    ) -> list[ua.HistoryReadResult]:
+        """One result per node; raises ServiceRefused for what concerns the whole request."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts that do the work."""
+
+    endpoints: Endpoints
+    sessions: SessionService
+    reader: AttributeReader
+    browser: Browser
+    writer: SettingWriter
+    caller: MethodCaller
+    subscriptions: SubscriptionService
+    history: History | None
+    limits: Limits
+
+    def table(self) -> Mapping[int, Service]:
+        """Services by the numeric NodeId of their request's binary encoding."""
+        ids = ua.ObjectIds
+        limits = self.limits
+        subscriptions = self.subscriptions
+        return {
+            # Discovery. A server is no registry: RegisterServer is not among them.
+            ids.FindServersRequest_Encoding_DefaultBinary: Service(
+                ua.FindServersParameters, self._find_servers, Entry.ANYBODY
+            ),
+            ids.GetEndpointsRequest_Encoding_DefaultBinary: Service(
+                ua.GetEndpointsParameters, self._get_endpoints, Entry.ANYBODY
+            ),
+            # Sessions
+            ids.CreateSessionRequest_Encoding_DefaultBinary: Service(
+                ua.CreateSessionParameters,
+                lambda request, _, given: self.sessions.create(request, given),
+                Entry.CHANNEL,
+            ),
+            ids.ActivateSessionRequest_Encoding_DefaultBinary: Service(
+                ua.ActivateSessionParameters,
+                lambda request, _, given: self.sessions.activate(request, given),
+                Entry.CHANNEL,
+                waits=True,
+            ),
+            ids.CloseSessionRequest_Encoding_DefaultBinary: Service(
+                _Nothing, lambda request, _session, _given: self.sessions.close(request), Entry.CHANNEL
+            ),
+            # Attributes
+            ids.ReadRequest_Encoding_DefaultBinary: Service(
+                ua.ReadParameters,
+                lambda _, session, given: self.reader.read_all(given, session.caller.role),
+                items="NodesToRead",
+                most=limits.operations,
+            ),
+            ids.WriteRequest_Encoding_DefaultBinary: Service(
+                ua.WriteParameters,
+                lambda _, session, given: self.writer.write_all(given, session.caller),
+                aside=True,
+                items="NodesToWrite",
+                most=limits.write_operations,
+            ),
+            ids.HistoryReadRequest_Encoding_DefaultBinary: Service(
+                ua.HistoryReadParameters,
+                lambda _, session, given: self._history_read(session, given),
+                aside=True,
+                items="NodesToRead",
+                most=limits.call_operations,
+            ),
+            ids.CallRequest_Encoding_DefaultBinary: Service(
+                ua.CallParameters,
+                lambda request, session, given: self.caller.call_all(request, given, session.caller),
+                aside=True,
+                items="MethodsToCall",
+                most=limits.call_operations,
+            ),
+            # View
+            ids.BrowseRequest_Encoding_DefaultBinary: Service(
+                ua.BrowseParameters,
+                lambda _, session, given: self.browser.browse(given, session),
+                items="NodesToBrowse",
+                most=limits.browse_operations,
+            ),
+            ids.BrowseNextRequest_Encoding_DefaultBinary: Service(
+                ua.BrowseNextParameters,
+                lambda _, session, given: self.browser.browse_next(given, session),
+                items="ContinuationPoints",
+                most=limits.browse_operations,
+            ),
+            ids.TranslateBrowsePathsToNodeIdsRequest_Encoding_DefaultBinary: Service(
+                ua.TranslateBrowsePathsToNodeIdsParameters,
+                lambda _request, _session, given: self.browser.translate(given),
+                items="BrowsePaths",
+                most=limits.browse_operations,
+            ),
+            ids.RegisterNodesRequest_Encoding_DefaultBinary: Service(
+                ua.RegisterNodesParameters, _register, items="NodesToRegister", most=limits.operations
+            ),
+            ids.UnregisterNodesRequest_Encoding_DefaultBinary: Service(
+                ua.UnregisterNodesParameters, _unregister, items="NodesToUnregister", most=limits.operations
+            ),
+            # Subscriptions
+            ids.CreateSubscriptionRequest_Encoding_DefaultBinary: Service(
+                ua.CreateSubscriptionParameters, lambda _, session, given: subscriptions.create(given, session)
+            ),
+            ids.ModifySubscriptionRequest_Encoding_DefaultBinary: Service(
+                ua.ModifySubscriptionParameters, lambda _, session, given: subscriptions.modify(given, session)
+            ),
+            ids.DeleteSubscriptionsRequest_Encoding_DefaultBinary: Service(
+                ua.DeleteSubscriptionsParameters,
+                lambda _, session, given: subscriptions.delete(given, session),
+                items="SubscriptionIds",
+                most=limits.operations,
+            ),
+            ids.SetPublishingModeRequest_Encoding_DefaultBinary: Service(
+                ua.SetPublishingModeParameters,
+                lambda _, session, given: subscriptions.set_publishing(given, session),
+                items="SubscriptionIds",
+                most=limits.operations,
+            ),
+            ids.PublishRequest_Encoding_DefaultBinary: Service(
+                ua.PublishParameters, lambda request, session, given: subscriptions.publish(request, given, session)
+            ),
+            ids.RepublishRequest_Encoding_DefaultBinary: Service(
+                ua.RepublishParameters, lambda _, session, given: subscriptions.republish(given, session)
+            ),
+            ids.CreateMonitoredItemsRequest_Encoding_DefaultBinary: Service(
+                ua.CreateMonitoredItemsParameters,
+                lambda _, session, given: subscriptions.create_items(given, session),
+                items="ItemsToCreate",
+                most=limits.operations,
+            ),
+            ids.ModifyMonitoredItemsRequest_Encoding_DefaultBinary: Service(
+                ua.ModifyMonitoredItemsParameters,
+                lambda _, session, given: subscriptions.modify_items(given, session),
+                items="ItemsToModify",
+                most=limits.operations,
+            ),
+            ids.SetMonitoringModeRequest_Encoding_DefaultBinary: Service(
+                ua.SetMonitoringModeParameters,
+                lambda _, session, given: subscriptions.set_modes(given, session),
+                items="MonitoredItemIds",
+                most=limits.operations,
+            ),
+            ids.DeleteMonitoredItemsRequest_Encoding_DefaultBinary: Service(
+                ua.DeleteMonitoredItemsParameters,
+                lambda _, session, given: subscriptions.delete_items(given, session),
+                items="MonitoredItemIds",
+                most=limits.operations,
+            ),
+        }
+
+    def _find_servers(self, _request: Request, _session: Session, given: ua.FindServersParameters) -> Any:
+        response: Any = ua.FindServersResponse()
+        application = self.endpoints.application(given.EndpointUrl)
+        if not given.ServerUris or application.ApplicationUri in given.ServerUris:
+            response.Servers = [application]
+        return response
+
+    def _get_endpoints(self, _request: Request, _session: Session, given: ua.GetEndpointsParameters) -> Any:
+        response: Any = ua.GetEndpointsResponse()
+        response.Endpoints = self.endpoints.describe(given.EndpointUrl, given.ProfileUris or ())
+        return response
+
+    async def _history_read(self, session: Session, given: ua.HistoryReadParameters) -> Any:
+        response: Any = ua.HistoryReadResponse()
+        if self.history is None:
+            status = ua.StatusCode(ua.UInt32(ua.StatusCodes.BadHistoryOperationUnsupported))
+            response.Results = [ua.HistoryReadResult(StatusCode=status) for _ in given.NodesToRead]
+        else:
+            response.Results = await self.history.read(given, session, session.caller)
+        return response
+
+
+def _register(_request: Request, _session: Session, given: ua.RegisterNodesParameters) -> Any:
+    """Registering gives no faster way here, so a node's own id is its handle."""
+    response: Any = ua.RegisterNodesResponse()
+    response.Parameters.RegisteredNodeIds = given.NodesToRegister
+    return response
+
+
+def _unregister(_request: Request, _session: Session, _given: ua.UnregisterNodesParameters) -> Any:
+    return ua.UnregisterNodesResponse()
+
+
+@dataclass(slots=True)
+class _Nothing:
+    """Parameters that do not matter: subscriptions always end with their session."""

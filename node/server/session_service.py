@@ -1,0 +1,142 @@
+"""CreateSession, ActivateSession, CloseSession (OPC 10000-4 section 5.6)."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from typing import Any, Final
+
+from asyncua import ua
+from cryptography.exceptions import InvalidSignature
+
+from node.server.channel import Channel, status_code
+from node.server.endpoints import Endpoints
+from node.server.identity import ANONYMOUS, Identifier
+from node.server.limits import Limits
+from node.server.policies import ChannelRefused, ServerKeys, leaf_certificate
+from node.server.request import Request, ServiceRefused
+from node.server.sessions import NONCE_BYTES, Session, SessionTable
+from node.server.trust import TrustList
+
+_LOG = logging.getLogger(__name__)
+
+_NAME_MAX_CHARS: Final = 200
+
+
+class SessionService:
+    """Makes sessions and lets users in."""
+
+    def __init__(
+        self,
+        sessions: SessionTable,
+        endpoints: Endpoints,
+        identifier: Identifier,
+        keys: ServerKeys,
+        trust: TrustList,
+        limits: Limits,
+    ) -> None:
+        self._sessions = sessions
+        self._endpoints = endpoints
+        self._identifier = identifier
+        self._keys = keys
+        self._trust = trust
+        self._limits = limits
+
+    def create(self, request: Request, parameters: ua.CreateSessionParameters) -> ua.CreateSessionResponse:
+        """A session that nobody has logged into yet. Raises ServiceRefused."""
+        channel = request.line.channel
+        nonce = parameters.ClientNonce or b""
+        if channel.is_secure:
+            self._check_client(request, parameters, channel)
+            if len(nonce) < NONCE_BYTES:
+                raise ServiceRefused(ua.StatusCodes.BadNonceInvalid, f"a nonce of {NONCE_BYTES} bytes is needed")
+        name = str(parameters.SessionName or "")[:_NAME_MAX_CHARS]
+        session = self._sessions.create(
+            request.line, name, float(parameters.RequestedSessionTimeout), channel.peer_certificate
+        )
+        result: Any = ua.CreateSessionResult(
+            SessionId=session.id,
+            AuthenticationToken=session.token,
+            RevisedSessionTimeout=session.timeout_s * 1000,
+            ServerNonce=session.new_nonce(),
+            ServerEndpoints=self._endpoints.describe(parameters.EndpointUrl),
+            MaxRequestMessageSize=ua.UInt32(self._limits.message_bytes),
+        )
+        if channel.is_secure:
+            result.ServerCertificate = self._endpoints.certificate
+            policy: Any = channel.policy
+            result.ServerSignature.Algorithm = policy.AsymmetricSignatureURI
+            result.ServerSignature.Signature = policy.asymmetric_cryptography.signature(
+                channel.peer_certificate + nonce
+            )
+        return ua.CreateSessionResponse(Parameters=result)
+
+    async def activate(self, request: Request, parameters: ua.ActivateSessionParameters) -> ua.ActivateSessionResponse:
+        """Log a user in, or move a session to this channel. Raises ServiceRefused."""
+        line = request.line
+        session = self._sessions.find(request.header.AuthenticationToken)
+        moved = session.line is not line
+        self._check_owner(session, line.channel, moved=moved)
+        self._check_signature(session, line.channel, parameters.ClientSignature)
+        # After a failure the client tries again with the nonce that it knows; success makes a new one.
+        nonce = session.nonce
+        caller = await self._identifier.identify(parameters.UserIdentityToken, line.channel, nonce, line.peer)
+        if session.closed:
+            raise ServiceRefused(ua.StatusCodes.BadSessionClosed)
+        if moved and session.activated and caller.user != session.caller.user:
+            raise ServiceRefused(ua.StatusCodes.BadUserAccessDenied, "a session moves with its own user only")
+        if moved and session.publisher is not None:
+            session.publisher.forget_requests()
+        self._sessions.activate(session, line, caller, anonymous=caller is ANONYMOUS)
+        line.channel.accept_large_messages()
+        _LOG.info("%s logged in from %s as %s", caller.user, line.peer, caller.role.label)
+        parameters_out: Any = ua.ActivateSessionResult(ServerNonce=session.new_nonce())
+        parameters_out.Results = [ua.StatusCode() for _ in parameters.ClientSoftwareCertificates or ()]
+        return ua.ActivateSessionResponse(Parameters=parameters_out)
+
+    def close(self, request: Request) -> ua.CloseSessionResponse:
+        """End the session of a request. Raises ServiceRefused."""
+        session = self._sessions.on_line(request.header.AuthenticationToken, request.line)
+        self._sessions.close(session)
+        return ua.CloseSessionResponse()
+
+    # --- rules
+
+    def _check_client(self, request: Request, parameters: ua.CreateSessionParameters, channel: Channel) -> None:
+        """The application that makes the session is the one that has opened the channel."""
+        try:
+            given = leaf_certificate(parameters.ClientCertificate).der
+        except ChannelRefused as error:
+            raise ServiceRefused(ua.StatusCodes.BadSecurityChecksFailed, str(error)) from error
+        if not hmac.compare_digest(given, channel.peer_certificate):
+            text = "CreateSession shows another certificate than the channel"
+            raise ServiceRefused(ua.StatusCodes.BadSecurityChecksFailed, text)
+        verdict = self._trust.validate(given, parameters.ClientDescription.ApplicationUri or "")
+        if not verdict.ok:
+            self._trust.report(verdict, request.line.peer)
+            raise ServiceRefused(status_code(verdict.wire_status), verdict.reason)
+
+    def _check_owner(self, session: Session, channel: Channel, *, moved: bool) -> None:
+        if not moved:
+            return
+        if not session.activated:
+            raise ServiceRefused(ua.StatusCodes.BadSessionIdInvalid, "the session was made on another channel")
+        if not channel.is_secure or not hmac.compare_digest(session.client_certificate, channel.peer_certificate):
+            # Without a certificate nobody can prove to be the client that has made the session.
+            text = "a session moves with its own client only"
+            raise ServiceRefused(ua.StatusCodes.BadSecurityChecksFailed, text)
+
+    def _check_signature(self, session: Session, channel: Channel, signature: ua.SignatureData) -> None:
+        if not channel.is_secure:
+            return
+        policy: Any = channel.policy
+        if signature.Algorithm not in (None, "", policy.AsymmetricSignatureURI):
+            raise ServiceRefused(ua.StatusCodes.BadApplicationSignatureInvalid, "signed in another way")
+        # A client that got our certificate with the CAs above it may have signed all of that.
+        for certificate in dict.fromkeys((self._keys.certificate.der, self._endpoints.certificate)):
+            try:
+                policy.asymmetric_cryptography.verify(certificate + session.nonce, signature.Signature or b"")
+            except (InvalidSignature, ValueError):
+                continue
+            return
+        raise ServiceRefused(ua.StatusCodes.BadApplicationSignatureInvalid, "a wrong signature")

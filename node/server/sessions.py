@@ -1,0 +1,149 @@
+"""Sessions: who is logged in, on which connection, and until when (OPC 10000-4 section 5.6)."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from asyncua import ua
+
+from address_space.model import Clock
+from node.control.desk import Caller
+from node.server.limits import Limits
+from node.server.request import Line, ServiceRefused
+from node.server.roles import Role
+
+if TYPE_CHECKING:
+    from node.server.publisher import Publisher
+
+_APPLICATION: Final = ua.UInt16(1)  # namespace of what the server itself makes
+_TOKEN_BYTES: Final = 32
+NONCE_BYTES: Final = 32
+
+# Who has not logged in: it may ask nothing, so its role does not matter; the lowest.
+_NOBODY: Final = Caller("", Role.OBSERVER)
+
+
+class Session:
+    """One session of a client; it outlives its connection until its timeout."""
+
+    def __init__(self, line: Line, name: str, timeout_s: float, client_certificate: bytes, now_s: float) -> None:
+        self.id = ua.NodeId(secrets.token_bytes(16), _APPLICATION)  # type: ignore[arg-type]
+        # Nobody guesses this one: whoever has it on the right channel is the session.
+        self.token = ua.NodeId(secrets.token_bytes(_TOKEN_BYTES), ua.UInt16(0))  # type: ignore[arg-type]
+        self.line: Line | None = line
+        self.name = name
+        self.timeout_s = timeout_s
+        self.client_certificate = client_certificate
+        self.caller = _NOBODY
+        self.anonymous = True
+        self.activated = False
+        self.closed = False
+        self.nonce = b""
+        self.created_s = now_s
+        self.touched_s = now_s
+        self.browse_points: dict[bytes, object] = {}
+        self.publisher: Publisher | None = None
+
+    def new_nonce(self) -> bytes:
+        """The nonce that the client's next ActivateSession has to sign."""
+        self.nonce = secrets.token_bytes(NONCE_BYTES)
+        return self.nonce
+
+
+class SessionTable:
+    """All sessions of the server, by their secret token."""
+
+    def __init__(self, clock: Clock, limits: Limits, changed: Callable[[int], None]) -> None:
+        """`changed` gets the number of activated sessions whenever one comes or goes."""
+        self._clock = clock
+        self._limits = limits
+        self._changed = changed
+        self._sessions: dict[ua.NodeId, Session] = {}
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def all(self) -> tuple[Session, ...]:
+        """Every session now."""
+        return tuple(self._sessions.values())
+
+    @property
+    def activated(self) -> int:
+        """How many clients are logged in."""
+        return sum(session.activated for session in self._sessions.values())
+
+    def create(self, line: Line, name: str, requested_ms: float, client_certificate: bytes) -> Session:
+        """A new session that nobody has logged into yet. Raises ServiceRefused when there are too many."""
+        waiting = sum(not session.activated for session in self._sessions.values())
+        if len(self._sessions) >= self._limits.sessions or waiting >= self._limits.unactivated_sessions:
+            raise ServiceRefused(
+                ua.StatusCodes.BadTooManySessions, f"{len(self._sessions)} sessions, {waiting} waiting"
+            )
+        low, high = self._limits.session_min_s, self._limits.session_max_s
+        # 0, a negative number or NaN asks for the server's choice.
+        timeout_s = min(max(requested_ms / 1000, low), high) if requested_ms > 0 else high
+        session = Session(line, name, timeout_s, client_certificate, self._clock.monotonic())
+        self._sessions[session.token] = session
+        return session
+
+    def find(self, token: ua.NodeId) -> Session:
+        """The session of a token, on whichever connection. Raises ServiceRefused."""
+        session = self._sessions.get(token)
+        if session is None:
+            raise ServiceRefused(ua.StatusCodes.BadSessionIdInvalid)
+        return session
+
+    def on_line(self, token: ua.NodeId, line: Line) -> Session:
+        """The session of a token if it belongs to this connection. Raises ServiceRefused."""
+        session = self.find(token)
+        if session.line is not line:
+            raise ServiceRefused(ua.StatusCodes.BadSessionIdInvalid, "the session belongs to another channel")
+        return session
+
+    def touch(self, session: Session) -> None:
+        """The client has shown that it lives."""
+        session.touched_s = self._clock.monotonic()
+
+    def activate(self, session: Session, line: Line, caller: Caller, *, anonymous: bool) -> None:
+        """Log in, or in again, and bind to a connection."""
+        session.line = line
+        session.caller = caller
+        session.anonymous = anonymous
+        session.activated = True
+        self.touch(session)
+        self._changed(self.activated)
+
+    def close(self, session: Session) -> None:
+        """End a session with its subscriptions; does nothing the second time."""
+        if self._sessions.pop(session.token, None) is None:
+            return
+        session.closed = True
+        session.browse_points.clear()
+        if session.publisher is not None:
+            session.publisher.close()
+        if session.activated:
+            self._changed(self.activated)
+
+    def connection_lost(self, line: Line) -> None:
+        """Its sessions wait for their client until their timeout; those nobody logged into end."""
+        for session in self.all():
+            if session.line is line:
+                session.line = None
+                if session.publisher is not None:
+                    session.publisher.forget_requests()
+                if not session.activated:
+                    self.close(session)
+
+    def expire(self) -> list[Session]:
+        """Close what nobody used for too long; returns those."""
+        now = self._clock.monotonic()
+        ended = [
+            session
+            for session in self.all()
+            if now - session.touched_s > (session.timeout_s if session.activated else self._limits.unactivated_s)
+        ]
+        for session in ended:
+            self.close(session)
+        return ended

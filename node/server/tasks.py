@@ -1,0 +1,50 @@
+"""Tasks of the server that may end badly without taking others along: one connection, one running request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+
+_LOG = logging.getLogger(__name__)
+
+# Called with the error of a task that failed.
+Failed = Callable[[BaseException], None]
+
+
+class TaskSet:
+    """Running tasks; whoever owns the set ends them all with `close`."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def start(self, work: Coroutine[None, None, None], name: str, failed: Failed | None = None) -> asyncio.Task[None]:
+        """Run `work`; its error, which is a bug here or in the library, is logged and given to `failed`."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+
+        def done(ended: asyncio.Task[None]) -> None:
+            self._tasks.discard(ended)
+            if ended.cancelled():
+                return
+            error = ended.exception()
+            if error is None:
+                return
+            _LOG.error("%s failed: %r", ended.get_name(), error, exc_info=error)
+            if failed is not None:
+                failed(error)
+
+        task.add_done_callback(done)
+        return task
+
+    async def close(self) -> None:
+        """Cancel all and wait until they have ended."""
+        current = asyncio.current_task()
+        ending = [task for task in self._tasks if task is not current]
+        for task in ending:
+            task.cancel()
+        if ending:
+            await asyncio.wait(ending)

@@ -1,0 +1,158 @@
+"""Bytes of a connection: cutting frames, reading hostile bodies, error frames (OPC 10000-6 sections 6.7 and 7.1)."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+from asyncua import ua
+from asyncua.common.utils import NotEnoughData
+from asyncua.ua.ua_binary import uatcp_to_binary
+
+_HEADER = struct.Struct("<3scI")
+_HEADER_BYTES = 8
+_CHANNEL_BYTES = 4
+_HELLO_MAX_BYTES = 8_192  # five numbers and a URL of at most 4096 bytes
+_REASON_MAX_CHARS = 500  # OPC 10000-6 section 7.1.5 allows 4096 bytes
+_CHANNEL_TYPES = (b"OPN", b"MSG", b"CLO")
+
+# What asyncua's decoder raises for bytes that are no message; RecursionError is a RuntimeError, as is UaError.
+DECODE_ERRORS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, struct.error)
+
+
+class BadFrame(Exception):
+    """Bytes that cannot begin a frame, or a frame that is too large; `status` goes into the ERR message."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One chunk as it came."""
+
+    type: bytes  # HEL, OPN, MSG, CLO
+    chunk: bytes  # F final, C more follow, A abort
+    channel_id: int  # 0 for HEL
+    body: bytes
+
+    def header(self) -> ua.Header:
+        """The header as asyncua has it."""
+        kind: Any = self.type
+        chunk: Any = self.chunk
+        header = ua.Header(kind, chunk, self.channel_id)
+        header.body_size = len(self.body)
+        header.packet_size = len(self.body) + _HEADER_BYTES
+        if self.type in _CHANNEL_TYPES:
+            header.header_size = _HEADER_BYTES + _CHANNEL_BYTES
+            header.packet_size += _CHANNEL_BYTES
+        return header
+
+
+class FrameCutter:
+    """Cuts the byte stream of one connection into frames; sizes are checked before anything is kept."""
+
+    __slots__ = ("_buffer", "_max_bytes")
+
+    def __init__(self, max_bytes: int) -> None:
+        self._buffer = bytearray()
+        self._max_bytes = max_bytes
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Frames that are complete now. Raises BadFrame; the connection is of no use afterwards."""
+        self._buffer += data
+        frames: list[Frame] = []
+        start = 0
+        while len(self._buffer) - start >= _HEADER_BYTES:
+            kind, chunk, size = _HEADER.unpack_from(self._buffer, start)
+            self._check(kind, chunk, size)
+            if len(self._buffer) - start < size:
+                break
+            frames.append(self._cut(kind, chunk, start, size))
+            start += size
+        del self._buffer[:start]
+        return frames
+
+    def _check(self, kind: bytes, chunk: bytes, size: int) -> None:
+        if kind == b"HEL":
+            smallest, largest, chunks = _HEADER_BYTES, _HELLO_MAX_BYTES, b"F"
+        elif kind in _CHANNEL_TYPES:
+            smallest, largest = _HEADER_BYTES + _CHANNEL_BYTES, self._max_bytes
+            chunks = b"FCA" if kind == b"MSG" else b"F"
+        else:
+            raise BadFrame(ua.StatusCodes.BadTcpMessageTypeInvalid, f"message type {kind!r}")
+        if chunk not in chunks:
+            raise BadFrame(ua.StatusCodes.BadTcpMessageTypeInvalid, f"chunk type {chunk!r} of {kind!r}")
+        if not smallest <= size <= largest:
+            raise BadFrame(ua.StatusCodes.BadTcpMessageTooLarge, f"a {kind!r} of {size} bytes; {largest} are allowed")
+
+    def _cut(self, kind: bytes, chunk: bytes, start: int, size: int) -> Frame:
+        channel, begin = 0, start + _HEADER_BYTES
+        if kind in _CHANNEL_TYPES:
+            channel = int.from_bytes(self._buffer[begin : begin + _CHANNEL_BYTES], "little")
+            begin += _CHANNEL_BYTES
+        return Frame(kind, chunk, channel, bytes(self._buffer[begin : start + size]))
+
+
+class Reader:
+    """A buffer for asyncua's decoder that never goes backwards.
+
+    Lengths in a message are signed; a negative one must end the decoding, not turn it back for ever.
+    """
+
+    __slots__ = ("_data", "_end", "_nulls_left", "_position")
+
+    def __init__(self, data: bytes, start: int = 0, end: int | None = None) -> None:
+        self._data = data
+        self._position = start
+        self._end = len(data) if end is None else end
+        self._nulls_left = self._end - start
+
+    def __len__(self) -> int:
+        return self._end - self._position
+
+    def __bool__(self) -> bool:
+        return self._end > self._position
+
+    @property
+    def cur_pos(self) -> int:
+        """Position from the start of the data."""
+        return self._position
+
+    def read(self, size: int) -> bytes:
+        """Take `size` bytes; raises NotEnoughData."""
+        start = self._position
+        self.skip(size)
+        return self._data[start : self._position]
+
+    def skip(self, size: int) -> None:
+        """Leave `size` bytes out; raises NotEnoughData."""
+        if not 0 <= size <= self._end - self._position:
+            raise NotEnoughData(f"{size} bytes wanted, {self._end - self._position} there")
+        self._position += size
+
+    def copy(self, size: int = -1) -> Reader:
+        """A reader over the next `size` bytes, or over all for -1; this one stays where it is."""
+        left = self._end - self._position
+        if size < -1:
+            raise NotEnoughData(f"a length of {size}")
+        return Reader(self._data, self._position, self._position + (left if size == -1 else min(size, left)))
+
+    def null(self) -> None:
+        """Take one Null, which has no bytes; raises NotEnoughData when there are more of them than bytes."""
+        self._nulls_left -= 1
+        if self._nulls_left < 0:
+            raise NotEnoughData("more Null values than bytes")
+
+    def rewind(self, cur_pos: int = 0) -> None:
+        """Go back to where the caller has been."""
+        self._position = cur_pos
+
+
+def error_frame(status: int, reason: str) -> bytes:
+    """An ERR message; the server closes the connection after it."""
+    kind: Any = ua.MessageType.Error
+    text: Any = reason[:_REASON_MAX_CHARS]
+    return uatcp_to_binary(kind, ua.ErrorMessage(ua.StatusCode(ua.UInt32(status)), text))
