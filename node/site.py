@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from address_space.model import Device
-from drivers.spec import BusConfig, ComputedPoint, Profile
+from drivers.spec import BusConfig, BusUnit, ComputedPoint, Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +85,23 @@ class Site:
     devices: tuple[Device, ...]  # in the order of the file; buses and the node itself not included
     profiles: Mapping[str, Profile]  # by device id
     computed: Mapping[str, tuple[ComputedPoint, ...]]  # by device id
+
+    @property
+    def users_file(self) -> Path:
+        """Where users and their password hashes are."""
+        return self.state / "users.json"
+
+
+def site_units(site: Site, bus_id: str) -> tuple[BusUnit, ...]:
+    """The devices on a bus, in the order of the file."""
+    return tuple(
+        BusUnit(device.id, device.unit, site.profiles[device.id], device.control)
+        for device in site.devices
+        if device.bus == bus_id
+    )
+
+
+def site_buses(site: Site) -> tuple[tuple[BusConfig, tuple[BusUnit, ...]], ...]:
+    """Every bus that has devices, with them; a bus without any is not opened."""
+    found = ((bus, site_units(site, bus.id)) for bus in site.buses)
+    return tuple((bus, units) for bus, units in found if units)

@@ -1,0 +1,133 @@
+"""What commands share: which site they are about, how they end, how they ask for a password.
+
+Exit codes: 0 done, 1 it could not be done (the reason is on standard error), 2 wrong words on the command line.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import pwd
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from drivers.problems import ConfigError
+from node.config import load_site
+from node.identity import own_folder
+from node.logs import configure
+from node.server.certificate import CertificateError
+from node.server.trust import TrustError
+from node.server.users import UserError, UsersFileError
+from node.site import LoggingConfig, Site
+
+FAILED = 1
+USAGE = 2
+
+SiteOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--site",
+        envvar="GRIDNODE_SITE",
+        help="Site file; by default the one that you ran last.",
+        dir_okay=False,
+        show_default=False,
+    ),
+]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--password-file",
+        help="File with the password; without it GRIDNODE_PASSWORD, else you are asked.",
+        dir_okay=False,
+        show_default=False,
+    ),
+]
+
+
+def fail(text: str, code: int = FAILED) -> NoReturn:
+    """Say why on standard error and end."""
+    print(f"gridnode: {text}", file=sys.stderr)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn what a command cannot do into its reason and exit code 1."""
+    try:
+        yield
+    except ConfigError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        fail(f"{_many(len(error.problems), 'problem')}; nothing was changed")
+    except (CertificateError, TrustError, UserError, UsersFileError) as error:
+        fail(str(error))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        fail(f"{where}{error.strerror or error}")
+
+
+def open_site(given: Path | None) -> Site:
+    """The site that a command is about; ends the command when there is none or its file has problems."""
+    configure(LoggingConfig(level="WARNING"))
+    return load_site(site_path(given))
+
+
+def site_path(given: Path | None) -> Path:
+    """The site file: the given one (or GRIDNODE_SITE), else the one that this user ran last."""
+    path = given if given is not None else last_site()
+    if path is None:
+        fail("which site? Name its file by --site FILE or GRIDNODE_SITE", USAGE)
+    return path
+
+
+def last_site() -> Path | None:
+    """The site file that this user ran last, if it is still there."""
+    try:
+        path = Path((own_folder() / "site").read_text("utf-8").rstrip("\n"))
+    except (OSError, UnicodeDecodeError):
+        return None
+    return path if path.is_file() else None
+
+
+def remember_site(path: Path) -> None:
+    """Make a site file the one that this user ran last. Raises OSError."""
+    folder = own_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "site").write_text(f"{path.absolute()}\n", "utf-8")
+
+
+def check_owner(folder: Path) -> None:
+    """End the command where it would leave files that the node itself could not read afterwards."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    owner = folder.stat().st_uid
+    if os.geteuid() == 0 and owner != 0:
+        try:
+            name = pwd.getpwuid(owner).pw_name
+        except KeyError:
+            name = f"#{owner}"
+        fail(f"{folder} belongs to {name}; run this as that user: sudo -u {name} gridnode ...")
+
+
+def password(file: Path | None, user: str, *, new: bool) -> str:
+    """A password from the file, GRIDNODE_PASSWORD or the terminal; a new one is asked for twice."""
+    if file is not None:
+        return file.read_text("utf-8").rstrip("\r\n")
+    given = os.environ.get("GRIDNODE_PASSWORD")
+    if given is not None:
+        return given
+    if not sys.stdin.isatty():
+        fail("there is no terminal to ask for the password: use --password-file or GRIDNODE_PASSWORD", USAGE)
+    word = getpass.getpass(f"{'New password' if new else 'Password'} of {user}: ")
+    if new and getpass.getpass("Once more: ") != word:
+        fail("the two differ; nothing was changed")
+    return word
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -1,0 +1,74 @@
+"""`gridnode user`: who may log in, and in which role."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from node.cli.options import USAGE, PasswordFile, SiteOption, check_owner, explained, fail, open_site, password
+from node.server.roles import Role, parse_role
+from node.server.users import UserStore, check_password
+
+user = typer.Typer(no_args_is_help=True, help="Who may log in, and in which role.")
+
+Name = Annotated[str, typer.Argument(help="Name of the user.")]
+
+
+@user.command("list")
+def list_(site: SiteOption = None) -> None:
+    """Show the users and their roles."""
+    with explained():
+        users = UserStore(open_site(site).users_file).list()
+        for each in users:
+            print(f"{each.role.label:9} {each.name}")
+        if not users:
+            print("no users yet; the first start of the node makes `admin`")
+
+
+@user.command()
+def add(
+    name: Name,
+    role: Annotated[str, typer.Option(help="Observer, Operator, Engineer or Admin.")],
+    site: SiteOption = None,
+    password_file: PasswordFile = None,
+) -> None:
+    """Add a user; a running node knows it at once."""
+    with explained():
+        wanted = _role(role)
+        store = _writable(site)
+        word = password(password_file, name, new=True)
+        check_password(name, word)
+        added = store.add(name, word, wanted)
+        print(f"added {added.name} as {added.role.label}")
+
+
+@user.command()
+def passwd(name: Name, site: SiteOption = None, password_file: PasswordFile = None) -> None:
+    """Set a new password; open sessions go on."""
+    with explained():
+        store = _writable(site)
+        store.passwd(name, password(password_file, name, new=True))
+        print(f"changed the password of {name}")
+
+
+@user.command()
+def remove(name: Name, site: SiteOption = None) -> None:
+    """Remove a user; open sessions go on until they end."""
+    with explained():
+        _writable(site).remove(name)
+        print(f"removed {name}")
+
+
+def _writable(site: Path | None) -> UserStore:
+    found = open_site(site)
+    check_owner(found.state)
+    return UserStore(found.users_file)
+
+
+def _role(text: str) -> Role:
+    try:
+        return parse_role(text)
+    except ValueError as error:
+        fail(str(error), USAGE)

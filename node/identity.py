@@ -1,0 +1,46 @@
+"""Who the node and its command line are in their certificates, and where their keys are."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from address_space.model import Clock
+from node.server.certificate import Identity
+from node.server.host_names import normal_name, server_names
+from node.server.pki import Pki
+from node.site import Site
+
+CLIENT = "client"  # folder of the command line's own keys, in a `pki` folder
+
+
+def site_identity(site: Site) -> Identity:
+    """Identity of a site's server: its first name is the one that clients are told. May block for 2 s."""
+    names = server_names(site.server.names)
+    host = site.server.names[0] if site.server.names else _host()
+    return Identity(f"urn:{host}:gridnode:{site.id}", names, common_name=f"gridnode {site.id}")
+
+
+def client_identity() -> Identity:
+    """Identity of the command line on this machine."""
+    host = _host()
+    return Identity(f"urn:{host}:gridnode:client", (host,), common_name="gridnode client")
+
+
+def site_pki(site: Site, clock: Clock) -> Pki:
+    """Keys and trust list of a site."""
+    return Pki(site.pki, clock)
+
+
+def own_folder() -> Path:
+    """Where the command line keeps what belongs to its user: $XDG_STATE_HOME/gridnode, by default ~/.local/state."""
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "gridnode"
+
+
+def _host() -> str:
+    try:
+        return normal_name(socket.gethostname())
+    except ValueError:
+        return "localhost"
