@@ -52,6 +52,7 @@ def build_commands(draft: Draft) -> tuple[Command, ...]:
         path: KeyPath = ("commands", command_id)
         command = _command(draft, command_id, entry, path)
         built[command_id] = command
+        draft.inputs[command_id] = command.inputs
         scope = _Scope(draft, {argument.name: argument for argument in command.inputs}, set())
         draft.commands[command_id] = _spec(scope, command_id, entry, path)
         for name in scope.inputs:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from address_space.classes import CLASSES, ClassSpec
-from address_space.model import Enumeration, EnumMember, Point, PointKind, Value
+from address_space.model import Argument, Enumeration, EnumMember, Point, PointKind, Value
 from drivers.problems import KeyPath, Problem, one_of
-from drivers.profile_schema import CommandEntry, MemberEntry, PointEntry, ProfileFile
+from drivers.profile_schema import MemberEntry, PointEntry, ProfileFile
 from drivers.spec import CommandSpec, SettingSpec, Source
 from drivers.yaml_lines import Lines
 
@@ -37,6 +37,7 @@ class Draft:
     enumerations: dict[str, Enumeration] = field(default_factory=dict)
     points: dict[str, DraftPoint] = field(default_factory=dict)
     commands: dict[str, CommandSpec] = field(default_factory=dict)
+    inputs: dict[str, tuple[Argument, ...]] = field(default_factory=dict)  # of the commands
     settings: dict[str, SettingSpec] = field(default_factory=dict)
 
     @property
@@ -114,7 +115,3 @@ class Draft:
             self.add(path, f"{point.id} is {'a text' if is_text else 'a number'}, not {given!r}")
             return None
         return given if isinstance(given, int | float | str) else None
-
-    def command_entry(self, command_id: str) -> CommandEntry | None:
-        """A command of the file; None when there is none or it is broken."""
-        return self.file.commands.get(command_id)
