@@ -6,7 +6,7 @@ from typing import Final
 
 from asyncua import ua
 
-from address_space.values import constant, text
+from address_space.values import constant, shared, text
 
 READ: Final = 1 << ua.AccessLevel.CurrentRead
 
@@ -16,7 +16,7 @@ def type_attributes(
 ) -> dict[ua.AttributeIds, ua.DataValue]:
     """Attributes of an object type or data type."""
     attributes = base_attributes(node_class, name, name.Name, description)
-    attributes[ua.AttributeIds.IsAbstract] = constant(abstract, ua.VariantType.Boolean)
+    attributes[ua.AttributeIds.IsAbstract] = shared(abstract, ua.VariantType.Boolean)
     return attributes
 
 
@@ -25,19 +25,19 @@ def base_attributes(
 ) -> dict[ua.AttributeIds, ua.DataValue]:
     """The attributes that every node has, NodeId excepted."""
     return {
-        ua.AttributeIds.NodeClass: constant(node_class, ua.VariantType.Int32),
+        ua.AttributeIds.NodeClass: shared(node_class, ua.VariantType.Int32),
         ua.AttributeIds.BrowseName: constant(name, ua.VariantType.QualifiedName),
         ua.AttributeIds.DisplayName: constant(text(label), ua.VariantType.LocalizedText),
         ua.AttributeIds.Description: constant(text(description), ua.VariantType.LocalizedText),
-        ua.AttributeIds.WriteMask: constant(0, ua.VariantType.UInt32),
-        ua.AttributeIds.UserWriteMask: constant(0, ua.VariantType.UInt32),
+        ua.AttributeIds.WriteMask: shared(0, ua.VariantType.UInt32),
+        ua.AttributeIds.UserWriteMask: shared(0, ua.VariantType.UInt32),
     }
 
 
 def object_attributes(name: ua.QualifiedName, label: str, description: str) -> dict[ua.AttributeIds, ua.DataValue]:
     """Attributes of an object that emits no events."""
     attributes = base_attributes(ua.NodeClass.Object, name, label, description)
-    attributes[ua.AttributeIds.EventNotifier] = constant(0, ua.VariantType.Byte)
+    attributes[ua.AttributeIds.EventNotifier] = shared(0, ua.VariantType.Byte)
     return attributes
 
 
@@ -52,11 +52,11 @@ def variable_attributes(
 ) -> dict[ua.AttributeIds, ua.DataValue]:
     """Attributes of a variable, its Value excepted; `rank` is -1 for a scalar and 1 for an array."""
     attributes = base_attributes(ua.NodeClass.Variable, name, label, description)
-    attributes[ua.AttributeIds.DataType] = constant(data_type, ua.VariantType.NodeId)
-    attributes[ua.AttributeIds.ValueRank] = constant(rank, ua.VariantType.Int32)
+    attributes[ua.AttributeIds.DataType] = shared(data_type, ua.VariantType.NodeId)
+    attributes[ua.AttributeIds.ValueRank] = shared(rank, ua.VariantType.Int32)
     if rank > 0:
         attributes[ua.AttributeIds.ArrayDimensions] = constant([0] * rank, ua.VariantType.UInt32, is_array=True)
-    attributes[ua.AttributeIds.AccessLevel] = constant(access, ua.VariantType.Byte)
+    attributes[ua.AttributeIds.AccessLevel] = shared(access, ua.VariantType.Byte)
     attributes[ua.AttributeIds.UserAccessLevel] = attributes[ua.AttributeIds.AccessLevel]
-    attributes[ua.AttributeIds.Historizing] = constant(False, ua.VariantType.Boolean)
+    attributes[ua.AttributeIds.Historizing] = shared(False, ua.VariantType.Boolean)
     return attributes

@@ -14,7 +14,6 @@ from asyncua import ua
 from address_space import di
 from address_space.attributes import object_attributes
 from address_space.catalogue import Catalogue
-from address_space.changes import ChangePump
 from address_space.image import ProcessImage
 from address_space.layout import Layout
 from address_space.metadata import NAMES, Metadata, add_metadata
@@ -117,9 +116,8 @@ class SiteDirectory:
 class BuiltSpace:
     """An address space over a process image, and the way back from its NodeIds to devices."""
 
-    def __init__(self, nodes: NodeMap, pump: ChangePump, directory: SiteDirectory) -> None:
+    def __init__(self, nodes: NodeMap, directory: SiteDirectory) -> None:
         self.nodes = nodes
-        self.pump = pump
         self._directory = directory
 
     def device_of(self, nodeid: ua.NodeId) -> str | None:
@@ -189,12 +187,10 @@ def build(
     di.add_di_metadata(catalogue)
     types.add_fixed(catalogue)
     _add_site(catalogue, devices, site_id, site_label)
-    pump = ChangePump(image)
-    nodes.subscribers = pump
     nodes.mount(NS_MODEL, types)
     nodes.mount(NS_SITE, directory)
     catalogue.install(nodes)
-    return BuiltSpace(nodes, pump, directory)
+    return BuiltSpace(nodes, directory)
 
 
 def _site_node(*names: str) -> ua.NodeId:

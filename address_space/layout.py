@@ -39,10 +39,10 @@ from address_space.shape import (
     node_id,
 )
 from address_space.units import UNECE_NAMESPACE, UNITS
-from address_space.values import NULL, Samples, constant, live, text, variant_type
+from address_space.values import NULL, Samples, constant, live, shared, text, variant_type
 
-# Shapes of one layout kept at a time; one is 1 to 2 KiB.
-_CACHED: Final = 2048
+# Shapes of one layout kept at a time; one is about 3 KiB.
+_CACHED: Final = 512
 
 _OBJECT_TYPE: Final = node_id(ua.ObjectIds.BaseObjectType)
 _VARIABLE_TYPE: Final = node_id(ua.ObjectIds.BaseDataVariableType)
@@ -248,16 +248,16 @@ class Layout:
             node_id(int(variant_type(point))),
             access=access,
         )
-        fixed[ua.AttributeIds.Historizing] = constant(historized, ua.VariantType.Boolean)
+        fixed[ua.AttributeIds.Historizing] = shared(historized, ua.VariantType.Boolean)
         # Samples are pushed as they come: the server watches without a period of its own.
-        fixed[ua.AttributeIds.MinimumSamplingInterval] = constant(0.0, ua.VariantType.Double)
+        fixed[ua.AttributeIds.MinimumSamplingInterval] = shared(0.0, ua.VariantType.Double)
         attributes: dict[ua.AttributeIds, Callable[[Node], ua.DataValue]] = {
             ua.AttributeIds.Value: live(lambda _node, slot: samples.value(slot, point) if samples else NULL)
         }
         if point.writable and samples is not None:
             levels = (
-                constant(access, ua.VariantType.Byte),
-                constant(access | _WRITE, ua.VariantType.Byte),
+                shared(access, ua.VariantType.Byte),
+                shared(access | _WRITE, ua.VariantType.Byte),
             )
             attributes[ua.AttributeIds.AccessLevel] = lambda node: levels[_controlled(node)]
             attributes[ua.AttributeIds.UserAccessLevel] = attributes[ua.AttributeIds.AccessLevel]
@@ -334,7 +334,7 @@ class Layout:
     def _method(self, command: Command) -> Shape:
         name = ua.QualifiedName(command.id, NS_MODEL)
         fixed = base_attributes(ua.NodeClass.Method, name, command.label or command.id, command.description)
-        states = (constant(False, ua.VariantType.Boolean), constant(True, ua.VariantType.Boolean))
+        states = (shared(False, ua.VariantType.Boolean), shared(True, ua.VariantType.Boolean))
 
         def executable(node: Node) -> ua.DataValue:
             return states[_controlled(node)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,6 +41,12 @@ def text(words: str) -> ua.LocalizedText:
 def constant(value: Any, variant_type: ua.VariantType, *, is_array: bool = False) -> ua.DataValue:
     """An attribute that never changes."""
     return ua.DataValue(ua.Variant(value, variant_type, is_array=is_array))
+
+
+@lru_cache(maxsize=512)
+def shared(value: Hashable, variant_type: ua.VariantType) -> ua.DataValue:
+    """An attribute that never changes and that many nodes have."""
+    return constant(value, variant_type)
 
 
 NULL: Final = ua.DataValue(ua.Variant())

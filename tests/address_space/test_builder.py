@@ -376,4 +376,3 @@ def test_points_that_nobody_touches_cost_next_to_nothing(clock: FakeClock, stand
         assert (tracemalloc.get_traced_memory()[0] - before) / image.size < 30  # shapes of the one model
     finally:
         tracemalloc.stop()
-    assert nodes.attached == 0
