@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pydantic import ValidationError
-
 from address_space.classes import CLASSES
 from address_space.model import Value
 from address_space.units import UNITS
 from drivers.problems import KeyPath, Problem, one_of
-from drivers.profile_schema import PARAMETER_REFERENCE, ParameterEntry, duration_s
+from drivers.profile_schema import PARAMETER_REFERENCE, ParameterEntry, duration_s, parameter
 from drivers.yaml_lines import Document
 
 _WRITTEN: Final = "value"  # `$value` in simulate is the written value
@@ -28,10 +26,9 @@ def apply(
     entries: dict[str, ParameterEntry] = {}
     if isinstance(declared, dict):
         for name, raw in declared.items():
-            try:
-                entries[str(name)] = ParameterEntry.model_validate(raw)
-            except ValidationError:
-                continue
+            entry = parameter(raw)
+            if entry is not None:
+                entries[str(name)] = entry
             if name == _WRITTEN:
                 problems.append(document.lines.problem(("parameters", name), "is what `$value` means in simulate"))
     for name in given:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from address_space.model import DeviceClass, FunctionalGroup, PointKind
 from drivers.spec import RawType, Table, WordOrder
@@ -403,6 +403,14 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "tuple_type": "must be a list",
     "string_too_short": "must not be empty",
 }
+
+
+def parameter(raw: object) -> ParameterEntry | None:
+    """A declared parameter; None when it is wrong, which the check of the whole file says."""
+    try:
+        return ParameterEntry.model_validate(raw)
+    except ValidationError:
+        return None
 
 
 def sentence(kind: str, message: str, given: object) -> str:
