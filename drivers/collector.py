@@ -68,10 +68,9 @@ class Conversion:
         return (voltage + self.offset) / self.vpp
 
     def sample(self, quantity: Quantity, raw: float) -> tuple[Value | None, int]:
-        """Value and status of a quantity: no value at all outside of what the sensor can measure, never a constant."""
-        if not 0.0 <= raw <= ADC_MAX:
-            return None, Status.BAD_SENSOR_FAILURE
-        if quantity is not Quantity.RAW and abs(self.value(Quantity.CURRENT, raw)) > abs(self.limit):
+        """Value and status of a quantity; current and power beyond the limit have no value, never a constant."""
+        measures = quantity in (Quantity.CURRENT, Quantity.POWER)
+        if measures and abs(self.value(Quantity.CURRENT, raw)) > abs(self.limit):
             return None, Status.BAD_OUT_OF_RANGE
         return self.value(quantity, raw), Status.GOOD
 

@@ -43,7 +43,11 @@ class SerialPort:
             raise Unreachable(f"{line.port} did not open within {OPEN_WITHIN_S:.0f} s") from None
         except (OSError, ValueError) as error:  # SerialException is an OSError; ValueError: a setting nobody has
             raise Unreachable(f"{line.port} cannot be opened: {error}") from error
-        await serial_asyncio.connection_for_serial(asyncio.get_running_loop(), lambda: port._wires, device)
+        wires = port._wires
+        # The transport counts from here on: `connection_made` is called only in the next round of the loop.
+        wires.transport, _ = await serial_asyncio.connection_for_serial(
+            asyncio.get_running_loop(), lambda: wires, device
+        )
         return port
 
     @property
@@ -71,10 +75,6 @@ class _Wires(asyncio.Protocol):
         self._lost = lost
         self._closing = False
         self._gone = asyncio.Event()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.Transport):
-            self.transport = transport
 
     def data_received(self, data: bytes) -> None:
         if not self._closing:

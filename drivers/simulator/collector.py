@@ -70,9 +70,10 @@ class Collector:
         faults = self.device.faults
         if not line.startswith(b"rea") or faults.silent:
             return
-        await self._clock.sleep(MEASURE_S + faults.delay_s)
+        await self._clock.sleep(MEASURE_S)
         if faults.mute:
             return
         answer = self.device.answer() if faults.garbage is None else faults.garbage
+        await self._clock.sleep(faults.delay_s)
         # Cut short: the value is there, its end is not.
         self._send(answer[:-3] if faults.corrupt else answer)
