@@ -210,6 +210,9 @@ class TcpFraming:
         header = self._framer.encode(bytes(length), request.unit, number)[:7]
         at = buffer.find(header + start)
         if at >= 0 and at + 7 + length <= len(buffer):
+            if not _is_start(buffer[at + 7 + length :]):
+                # Half an answer with another frame behind it looks whole by its header alone.
+                raise Malformed(f"what follows the answer to a {request} is no frame")
             return Answer(
                 _take(buffer, at + 9, length - 2, 0) if isinstance(request, Read) else _take(buffer, at, 0, 12)
             )
@@ -249,6 +252,13 @@ def _tcp_length(buffer: bytearray) -> int:
         return 0
     length = int.from_bytes(buffer[4:6], "big")
     return 6 + length if 3 <= length <= 254 else 0
+
+
+def _is_start(rest: bytearray) -> bool:
+    """True for nothing, and for what may be the begin of a frame."""
+    if len(rest) < 6:
+        return not any(rest[2:4])
+    return not any(rest[2:4]) and 3 <= int.from_bytes(rest[4:6], "big") <= 254
 
 
 def trim(buffer: bytearray) -> None:

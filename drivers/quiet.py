@@ -21,11 +21,12 @@ _REMEMBERED: Final = 64
 _EXCEPTION: Final = 0x80
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Lost:
     function: int
     size: int
     deadline: float
+    seen: bool = False  # something like its answer came; its size is kept from use all the same
 
 
 class Lateness:
@@ -49,14 +50,14 @@ class Lateness:
             return True
         function = stray.function & ~_EXCEPTION
         exception = stray.function != function
-        matches = [lost for lost in self._lost if lost.function == function and (exception or lost.size == stray.size)]
+        like = [lost for lost in self._lost if lost.function == function and (exception or lost.size == stray.size)]
+        matches = [lost for lost in like if not lost.seen]
         if not matches:
-            return False
-        # An exception fits every lost request of its function, so it settles none of them.
-        match = matches[-1] if exception else matches[0]
+            return bool(like)
+        # The newest that fits: a guess too early costs nothing, one too late would lengthen every silence.
+        match = matches[-1]
+        match.seen = True
         self.longest_s = max(self.longest_s, stray.arrived - match.deadline)
-        if not exception:
-            self._lost.remove(match)
         return True
 
     def avoid(self, function: int, now: float) -> frozenset[int]:
@@ -65,7 +66,7 @@ class Lateness:
 
     def owes(self, now: float) -> bool:
         """True while a lost answer may still come."""
-        return bool(self._live(now))
+        return any(not lost.seen for lost in self._live(now))
 
     def settled_at(self) -> float:
         """When the oldest lost answer is no longer waited for."""
