@@ -18,6 +18,7 @@ from address_space.image import ProcessImage
 from address_space.model import Batch, Clock, Status
 from address_space.nodes import NodeMap
 from address_space.shape import namespace_uris
+from node.historian.history import History
 from node.server.browsing import Browser
 from node.server.calls import Desk, MethodCaller
 from node.server.certificate import Identity
@@ -28,6 +29,7 @@ from node.server.connection import Connection, House
 from node.server.dispatcher import Dispatcher
 from node.server.endpoints import Endpoints
 from node.server.faults import FaultLog
+from node.server.history import HistoryReader
 from node.server.host_names import LOOPBACK, normal_name, server_names
 from node.server.identity import Identifier
 from node.server.limits import Limits
@@ -36,7 +38,7 @@ from node.server.pki import OwnCertificate, Pki
 from node.server.policies import ServerKeys
 from node.server.reading import AttributeReader
 from node.server.server_object import ServerObject
-from node.server.services import History, Services
+from node.server.services import Services
 from node.server.session_service import SessionService
 from node.server.sessions import SessionTable
 from node.server.subscription_service import SubscriptionService
@@ -223,7 +225,7 @@ class OpcUaServer:
             SettingWriter(space, self._image, self._desk),
             MethodCaller(space, self._desk, server.answer_within_s),
             SubscriptionService(reader, self._image, clock, limits, self._tasks),
-            self._history,
+            None if self._history is None else HistoryReader(self._history, space.nodes, self._image),
             limits,
         )
         self._dispatcher = Dispatcher(
