@@ -36,8 +36,8 @@ from address_space.shape import (
 from address_space.types import Types, find
 from address_space.values import Samples, text
 
-# First part of the NodeIds of the site object and what is fixed below it; no device can have this id.
-SITE: Final = "Site"
+# First part of the NodeIds of the site object and what is fixed below it; ids of devices start with a letter.
+SITE: Final = "_site"
 _OBJECTS: Final = node_id(ua.ObjectIds.ObjectsFolder)
 _FOLDER_TYPE: Final = node_id(ua.ObjectIds.FolderType)
 # Folder of the site object in which the devices of a class are organized; the node itself stands beside them.

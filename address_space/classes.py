@@ -51,6 +51,7 @@ __all__ = [
     "NO_YES",
     "OFF_ON",
     "OUTCOME",
+    "RESERVED_NAMES",
     "RUN_COMMAND",
     "SYSTEM_POINTS",
     "ClassCommand",
@@ -96,6 +97,25 @@ class ClassSpec:
     def command(self, command_id: str) -> Command | None:
         """Declaration of a command; None when the class has no such id."""
         return next((entry.command for entry in self.commands if entry.command.id == command_id), None)
+
+
+# What every device has beside its points and commands; no command can be called so (OPC 10000-100 section 4).
+RESERVED_NAMES: Final = frozenset(
+    {
+        "ParameterSet",
+        "MethodSet",
+        "DeviceHealth",
+        "Manufacturer",
+        "Model",
+        "HardwareRevision",
+        "SoftwareRevision",
+        "DeviceRevision",
+        "DeviceManual",
+        "SerialNumber",
+        "RevisionCounter",
+        *(group.value for group in FunctionalGroup),
+    }
+)
 
 
 def browse_name(point_id: str) -> str:

@@ -13,7 +13,7 @@ from asyncua import ua
 
 from address_space import di
 from address_space.attributes import READ, base_attributes, object_attributes, variable_attributes
-from address_space.classes import browse_name
+from address_space.classes import RESERVED_NAMES, browse_name
 from address_space.methods import input_arguments, output_arguments, with_limits
 from address_space.model import (
     Command,
@@ -446,17 +446,15 @@ def _flag_text(point: Point, *, code: int) -> str:
 
 def _check(model: DeviceModel) -> None:
     """Raise ValueError for names that collide and units that nobody knows."""
-    reserved = {"ParameterSet", "MethodSet", "DeviceHealth", *di.NAMEPLATE, *(group.value for group in FunctionalGroup)}
     seen: dict[str, str] = {}
-    for member, name in [
-        *((point.id, browse_name(point.id)) for point in model.points),
-        *((command.id, command.id) for command in model.commands),
-    ]:
-        if member in reserved or "." in member or not member:
+    for member in (*model.index, *(command.id for command in model.commands)):
+        if member in RESERVED_NAMES or "." in member or not member:
             raise ValueError(f"model {model.id}: {member!r} cannot be the id of a point or command")
-        if name in seen:
-            raise ValueError(f"model {model.id}: {seen[name]!r} and {member!r} would both be shown as {name}")
-        seen[name] = member
+    for point_id in model.index:
+        other = seen.setdefault(browse_name(point_id), point_id)
+        if other != point_id:
+            name = browse_name(point_id)
+            raise ValueError(f"model {model.id}: {other!r} and {point_id!r} would both be shown as {name}")
     numbers: list[tuple[str, str | None]] = [(point.id, point.unit) for point in model.points]
     for command in model.commands:
         numbers += [(f"{command.id}({entry.name})", entry.unit) for entry in command.inputs]

@@ -8,6 +8,7 @@ model's namespace: `InverterType`, `InverterType.ac_power`, `SchneiderXwType.Sta
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -68,7 +69,6 @@ class Types:
     """All ObjectTypes of a site: every class, and one subtype per profile that the site uses."""
 
     def __init__(self, models: Iterable[DeviceModel]) -> None:
-        """Raises ValueError when two profiles would have one type name."""
         self._owners: dict[str, TypeOwner] = {}
         self._classes: dict[DeviceClass, TypeOwner] = {}
         self._profiles: dict[str, TypeOwner] = {}
@@ -81,19 +81,19 @@ class Types:
         by_id: dict[str, list[DeviceModel]] = {}
         for model in models:
             by_id.setdefault(model.id, []).append(model)
-        for variants in by_id.values():
-            self._add_profile(variants)
+        names = Counter([*self._owners, *(type_name(model_id) for model_id in by_id)])
+        for model_id, variants in by_id.items():
+            name = type_name(model_id)
+            # `a.b_c` and `a.b.c` would both be ABCType: then each is called by its id, whatever the order.
+            self._add_profile(variants, name if names[name] == 1 else f"{model_id.replace('.', '-')}Type")
 
-    def _add_profile(self, variants: list[DeviceModel]) -> None:
+    def _add_profile(self, variants: list[DeviceModel], name: str) -> None:
         first = variants[0]
         above = self._classes[first.device_class]
-        name = type_name(first.id)
         # Bus and node have one model each; a device without a profile of its own is just of its class.
-        if first.device_class in (DeviceClass.BUS, DeviceClass.NODE) or name == above.id:
+        if first.device_class in (DeviceClass.BUS, DeviceClass.NODE) or first.id == first.device_class.value:
             self._profiles[first.id] = above
             return
-        if name in self._owners:
-            raise ValueError(f"profile {first.id}: another type is called {name}")
         owner = self._profiles[first.id] = self._add(name, above.nodeid, *_profile_layout(variants))
         above.below.append(owner)
 

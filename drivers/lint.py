@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from address_space.classes import SYSTEM_POINTS, browse_name
+from address_space.classes import RESERVED_NAMES, SYSTEM_POINTS, browse_name
 from address_space.model import DataType, PointKind, Value
 from drivers import codec
 from drivers.lint_commands import lint_commands
@@ -53,6 +53,9 @@ def _check_names(draft: Draft) -> None:
         other = seen.setdefault(name, item.id)
         if other != item.id:
             draft.add(item.path, f"{item.id} and {other} have the same BrowseName {name}")
+    for command_id in draft.file.commands:
+        if command_id in RESERVED_NAMES:
+            draft.add(("commands", command_id), "is what another part of every device is called; take another name")
 
 
 def _check_class(draft: Draft) -> None:

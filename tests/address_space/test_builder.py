@@ -9,6 +9,7 @@ from asyncua.server.address_space import AddressSpace, ViewService
 from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary
 
 from address_space.builder import build
+from address_space.classes import RESERVED_NAMES
 from address_space.image import ProcessImage
 from address_space.model import DataType, Device, DeviceClass, Point, PointKind, device_model
 from address_space.nodes import NodeMap
@@ -76,10 +77,10 @@ def test_namespaces_have_their_fixed_order() -> None:
 def test_devices_are_components_of_di_device_set_and_organized_by_class(plant: Plant) -> None:
     assert {ref.NodeId.Identifier for ref in plant.browse(DEVICE_SET)} == {"xw1", "xw2", "other", "tank"}
     site = walk(plant, OBJECTS, "4:demo")
-    assert site == site_id("Site")
-    assert plant.children("Site") == {"3:Inverters", "3:Tanks", "3:Buses", "4:node"}
-    assert plant.children("Site.Inverters") == {"4:xw1", "4:xw2", "4:other"}
-    assert plant.children("Site.Buses") == {"4:gw1"}
+    assert site == site_id("_site")
+    assert plant.children("_site") == {"3:Inverters", "3:Tanks", "3:Buses", "4:node"}
+    assert plant.children("_site.Inverters") == {"4:xw1", "4:xw2", "4:other"}
+    assert plant.children("_site.Buses") == {"4:gw1"}
     assert walk(plant, OBJECTS, "2:DeviceSet", "4:xw1", "2:ParameterSet", "3:AcPower") == site_id("xw1.ac_power")
 
 
@@ -236,14 +237,14 @@ def test_node_ids_lead_back_to_devices_points_and_commands(plant: Plant) -> None
     with pytest.raises(KeyError):
         built.command("xw1", "Explode")
     assert built.device_of(site_id("xw1.state.EnumValues")) == "xw1"
-    assert built.device_of(site_id("Site")) is None
+    assert built.device_of(site_id("_site")) is None
 
 
 def test_a_method_is_called_on_what_it_belongs_to(plant: Plant) -> None:
     method = site_id("xw1.StartSell")
     for path in ("xw1", "xw1.MethodSet", "xw1.Operational"):
         assert plant.built.has_method(site_id(path), method)
-    for path in ("xw2", "xw1.ParameterSet", "Site", "xw1.StartSell"):
+    for path in ("xw2", "xw1.ParameterSet", "_site", "xw1.StartSell"):
         assert not plant.built.has_method(site_id(path), method)
     assert not plant.built.has_method(site_id("xw1"), site_id("xw1.ac_power"))
 
@@ -331,12 +332,17 @@ def test_node_ids_depend_on_nothing_but_the_site(standard: AddressSpace, clock: 
     assert first == again
 
 
+def test_no_command_can_take_the_place_of_what_every_device_has(plant: Plant) -> None:
+    fixed = {ref.BrowseName.Name for ref in plant.browse(site_id("xw1"))}
+    assert fixed == RESERVED_NAMES
+
+
 # --- refusals
 
 
 def test_a_device_cannot_take_the_name_of_the_site_object(standard: AddressSpace, clock: FakeClock) -> None:
-    with pytest.raises(ValueError, match="'Site'"):
-        raise_plant(standard, clock, [Device("Site", inverter_model())])
+    with pytest.raises(ValueError, match="'_site'"):
+        raise_plant(standard, clock, [Device("_site", inverter_model())])
 
 
 @pytest.mark.parametrize(

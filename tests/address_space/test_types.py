@@ -119,9 +119,17 @@ def test_a_device_without_a_profile_is_of_its_class(standard: AddressSpace, cloc
     assert targets(plant, site_id("plant"), TYPED) == [model_id("GenericType")]
 
 
-def test_two_profiles_cannot_share_a_type_name(standard: AddressSpace, clock: FakeClock) -> None:
-    with pytest.raises(ValueError, match="profile a_b: another type is called ABType"):
-        raise_plant(standard, clock, [Device("x", inverter_model("a.b")), Device("y", inverter_model("a_b"))])
+def test_profiles_that_would_share_a_type_name_are_called_by_their_ids(
+    standard: AddressSpace, clock: FakeClock
+) -> None:
+    plant = raise_plant(standard, clock, [Device("x", inverter_model("a.b.c")), Device("y", inverter_model("a.b_c"))])
+    assert targets(plant, site_id("x"), TYPED) == [model_id("a-b-cType")]
+    assert targets(plant, site_id("y"), TYPED) == [model_id("a-b_cType")]
+
+
+def test_a_profile_cannot_take_the_name_of_a_class(standard: AddressSpace, clock: FakeClock) -> None:
+    plant = raise_plant(standard, clock, [Device("x", device_model("fuel.cell", DeviceClass.METER, ()))])
+    assert targets(plant, site_id("x"), TYPED) == [model_id("fuel-cellType")]
 
 
 @pytest.mark.parametrize("number", PUBLISHED)
