@@ -55,6 +55,7 @@ class ControlDesk:
         self._keep_alives = KeepAlives(image, clock, spawn)
         self._locks: dict[str, asyncio.Lock] = {}
         self._newest: dict[str, Request] = {}
+        self._running: set[asyncio.Task[None]] = set()
         self._standing: dict[str, dict[Execution, frozenset[str]]] = {}
 
     async def call(
@@ -99,7 +100,9 @@ class ControlDesk:
         return await self._answer(request, execution.setting(spec, value), None)
 
     async def stop(self) -> None:
-        """End what is kept alive, with its last writes; call it while the buses still run."""
+        """End what is kept alive, with its last writes, and what waits; call it while the buses still run."""
+        for task in self._running:
+            task.cancel()
         await self._keep_alives.stop()
 
     # --- the way of one request
@@ -118,7 +121,9 @@ class ControlDesk:
                 ended.cancel()  # only a stop of the node gets here without a result
 
         self._newest[request.device.id] = request
-        self._spawn(run())
+        task = self._spawn(run())
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
         if answer_by is None:
             return await asyncio.shield(ended)
         timer = asyncio.ensure_future(self._clock.sleep(answer_by - began))
