@@ -1,0 +1,550 @@
+"""What the OPC UA server refuses, over real sockets: by strangers, by clients with a session, by users of every role."""
+
+import asyncio
+import logging
+import math
+import socket
+import struct
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from asyncua import Client, ua
+from asyncua.crypto import security_policies
+from asyncua.ua.uaerrors import (
+    BadCertificateUriInvalid,
+    BadIdentityTokenInvalid,
+    BadIdentityTokenRejected,
+    BadSecurityChecksFailed,
+    BadSessionIdInvalid,
+    BadUserAccessDenied,
+)
+
+from node.server.limits import Limits
+from node.server.server import PortTaken, ServerError
+from node.site import Listen, ServerConfig
+from tests.e2e.raw_client import RawClient
+from tests.e2e.server_stage import CLIENT_URI, Keys, Stage, serving, site_node
+
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
+
+OPEN = ServerConfig(listen=Listen("127.0.0.1", 0), allow_none=True, allow_anonymous=True)
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    return Keys(tmp_path_factory.mktemp("keys"))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> AsyncIterator[Stage]:
+    """A server with the default, closed configuration."""
+    async with serving(tmp_path_factory.mktemp("closed"), keys) as stage:
+        yield stage
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def open_stage(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> AsyncIterator[Stage]:
+    """A server that allows channels without security and anonymous sessions."""
+    async with serving(tmp_path_factory.mktemp("open"), keys, OPEN) as stage:
+        yield stage
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def raw(stage: Stage) -> AsyncIterator[RawClient]:
+    client = await RawClient.connect(stage.server.port)
+    yield client
+    await client.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def open_raw(open_stage: Stage) -> AsyncIterator[RawClient]:
+    client = await RawClient.connect(open_stage.server.port)
+    yield client
+    await client.close()
+
+
+async def still_serves(stage: Stage) -> bool:
+    async with stage.client() as client:
+        return await client.get_node(ua.ObjectIds.Server_ServerStatus_State).read_value() == 0
+
+
+async def raw_session(raw: RawClient) -> ua.NodeId:
+    """An anonymous session on a channel without security; its token."""
+    await raw.open()
+    create = ua.CreateSessionRequest()
+    create.Parameters.RequestedSessionTimeout = 60_000
+    token: ua.NodeId = (await raw.ask(create)).Parameters.AuthenticationToken
+    response = await raw.ask(ua.ActivateSessionRequest(), token)
+    assert isinstance(response, ua.ActivateSessionResponse), response
+    return token
+
+
+# --- strangers
+
+
+async def test_channel_without_security_serves_discovery_only(raw: RawClient) -> None:
+    await raw.open()
+    endpoints = (await raw.ask(ua.GetEndpointsRequest())).Endpoints
+    assert len(endpoints) == 6
+    assert (await raw.ask(ua.FindServersRequest())).Servers[0].ApplicationUri == "urn:test:server"
+    for request in (
+        ua.CreateSessionRequest(),
+        ua.ActivateSessionRequest(),
+        ua.CloseSessionRequest(),
+        ua.ReadRequest(),
+        ua.CreateSubscriptionRequest(),
+        ua.CallRequest(),
+    ):
+        assert await raw.fault(request) == "BadSecurityPolicyRejected"
+
+
+async def test_nobody_registers_a_server(raw: RawClient) -> None:
+    await raw.open()
+    request = ua.RegisterServerRequest()
+    request.Server.ServerUri = "urn:spoof"
+    assert await raw.fault(request) == "BadServiceUnsupported"
+    assert await raw.fault(ua.RegisterServer2Request()) == "BadServiceUnsupported"
+    assert len((await raw.ask(ua.FindServersRequest())).Servers) == 1
+
+
+async def test_message_before_hello_is_refused(raw: RawClient) -> None:
+    await raw.send(raw.frame(b"MSG", b"\0" * 40))
+    assert await raw.refused() == ua.StatusCodes.BadTcpMessageTypeInvalid
+
+
+async def test_message_before_open_secure_channel_is_refused(raw: RawClient) -> None:
+    await raw.hello()
+    await raw.send(raw.frame(b"MSG", b"\0" * 40))
+    assert await raw.refused() == ua.StatusCodes.BadTcpSecureChannelUnknown
+
+
+async def test_message_of_another_channel_or_token_is_refused(stage: Stage) -> None:
+    for change, status in (
+        ({"channel": 4711}, ua.StatusCodes.BadTcpSecureChannelUnknown),
+        ({"token": 4711}, ua.StatusCodes.BadSecureChannelTokenUnknown),
+        ({"sequence": 4711}, ua.StatusCodes.BadSecurityChecksFailed),
+    ):
+        raw = await RawClient.connect(stage.server.port)
+        await raw.open()
+        vars(raw).update(change)
+        await raw.send(raw.frame(b"MSG", b"\0" * 40))
+        assert await raw.refused() == status
+        await raw.close()
+
+
+async def test_second_hello_and_second_open_are_refused(stage: Stage) -> None:
+    raw = await RawClient.connect(stage.server.port)
+    await raw.open()
+    assert (await raw.hello()).error == ua.StatusCodes.BadTcpMessageTypeInvalid
+    await raw.close()
+
+
+async def test_huge_announced_size_is_refused_before_its_bytes_come(raw: RawClient) -> None:
+    await raw.send(b"HELF" + struct.pack("<I", 1_500_000_000))
+    assert await raw.refused() == ua.StatusCodes.BadTcpMessageTooLarge
+
+
+async def test_endless_chunks_are_refused(raw: RawClient) -> None:
+    await raw.open()
+    for _ in range(8):
+        await raw.send(raw.frame(b"MSG", b"\0" * 60_000, chunk=b"C"))
+    assert await raw.refused() == ua.StatusCodes.BadRequestTooLarge
+
+
+async def test_unknown_frames_are_refused(stage: Stage) -> None:
+    for junk in (
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"MSGX\x20\0\0\0" + b"\0" * 24,
+        b"HELF\x04\0\0\0",
+        b"\x16\x03\x01\x02\0\x01\0\x01",
+    ):
+        raw = await RawClient.connect(stage.server.port)
+        await raw.send(junk)
+        frame = await raw.receive()
+        assert frame.kind == b"ERR"
+        await raw.close()
+    assert await still_serves(stage)
+
+
+async def test_bodies_that_are_no_requests_do_not_stop_the_server(stage: Stage) -> None:
+    header = struct.pack("<BBH", 1, 0, ua.ObjectIds.GetEndpointsRequest_Encoding_DefaultBinary)
+    good = header + b"\0\0" + b"\0" * 8 + struct.pack("<II", 1, 0) + b"\xff\xff\xff\xff" + struct.pack("<I", 0)
+    bodies = {
+        "empty": b"",
+        "one byte": b"\x01",
+        "half a header": good[:12],
+        "no parameters": good + b"\0\0\0",
+        "a string of minus two bytes": good + b"\0\0\0" + struct.pack("<i", -2) * 50,
+        "an array that does not end": good + b"\0\0\0" + struct.pack("<iii", -1, 2**31 - 1, -4) * 20,
+        "an unknown node id encoding": b"\x3f" + good,
+    }
+    for name, body in bodies.items():
+        raw = await RawClient.connect(stage.server.port)
+        await raw.open()
+        answer = await raw.ask_bytes(body)
+        assert isinstance(answer, ua.ServiceFault) or answer.kind == b"ERR", name
+        await raw.close()
+    assert await still_serves(stage)
+
+
+async def test_values_that_claim_more_than_their_bytes_are_refused(stage: Stage) -> None:
+    # An additional header of the known type KeyValuePair holds a Variant.
+    pair = ua.typeid_by_extension_objects[ua.KeyValuePair].Identifier
+    header = struct.pack("<BBH", 1, 0, ua.ObjectIds.GetEndpointsRequest_Encoding_DefaultBinary)
+    fixed = b"\0\0" + b"\0" * 8 + struct.pack("<II", 1, 0) + b"\xff\xff\xff\xff" + struct.pack("<I", 0)
+    key = struct.pack("<Hi", 0, -1)
+    for variant in (
+        b"\x80" + struct.pack("<i", 2**31 - 1),  # an array of two thousand million Nulls
+        b"\xc6" + struct.pack("<iiiiii", 1, 7, 3, 1000, 1000, 1000),  # a matrix of a thousand million numbers
+        b"\x18" * 3000,  # variants in variants
+    ):
+        raw = await RawClient.connect(stage.server.port)
+        await raw.open()
+        body = key + variant
+        extension = struct.pack("<BBH", 1, 0, pair) + b"\x01" + struct.pack("<i", len(body)) + body
+        frame = await raw.ask_bytes(header + fixed + extension)
+        assert frame.kind == b"ERR"
+        assert frame.error == ua.StatusCodes.BadDecodingError
+        await raw.close()
+
+
+async def test_fault_of_a_peer_is_logged_once(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    for _ in range(5):
+        raw = await RawClient.connect(stage.server.port)
+        await raw.send(b"XYZF" + struct.pack("<I", 20))
+        await raw.refused()
+        await raw.close()
+    told = [record for record in caplog.records if "XYZ" in record.getMessage()]
+    assert len(told) <= 1
+    assert not any(record.exc_info for record in caplog.records)
+
+
+async def test_flood_of_sessions_that_nobody_activates_is_bounded(keys: Keys, tmp_path: Path) -> None:
+    async with serving(tmp_path, keys, OPEN, Limits(unactivated_sessions=5)) as stage:
+        raw = await RawClient.connect(stage.server.port)
+        await raw.open()
+        answers = [await raw.ask(ua.CreateSessionRequest()) for _ in range(8)]
+        assert [type(each) for each in answers[:5]] == [ua.CreateSessionResponse] * 5
+        assert {each.ResponseHeader.ServiceResult.name for each in answers[5:]} == {"BadTooManySessions"}
+        await raw.close()
+        # They are gone with their connection.
+        again = await RawClient.connect(stage.server.port)
+        await again.open()
+        assert isinstance(await again.ask(ua.CreateSessionRequest()), ua.CreateSessionResponse)
+        await again.close()
+
+
+async def test_connections_of_one_peer_are_bounded(keys: Keys, tmp_path: Path) -> None:
+    async with serving(tmp_path, keys, limits=Limits(connections_per_peer=3)) as stage:
+        clients = [await RawClient.connect(stage.server.port) for _ in range(4)]
+        assert await clients[3].refused() == ua.StatusCodes.BadTcpNotEnoughResources
+        assert (await clients[0].hello()).kind == b"ACK"
+        for client in clients:
+            await client.close()
+
+
+# --- certificates
+
+
+async def connect_error(client: Client) -> BaseException:
+    with pytest.raises((ua.UaError, ConnectionError, asyncio.TimeoutError)) as caught:
+        await client.connect()
+    return caught.value
+
+
+async def test_untrusted_client_is_refused_and_can_be_accepted(
+    stage: Stage, keys: Keys, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    own = keys.of("stranger")
+    for _ in range(2):
+        await connect_error(await stage.client(key="stranger").secured())
+    told = [
+        r.getMessage()
+        for r in caplog.records
+        if f"gridnode trust accept {own.certificate.thumbprint}" in r.getMessage()
+    ]
+    assert len(told) == 1
+    assert [entry.certificate.der for entry in stage.pki.trust.rejected()] == [own.certificate.der]
+    stage.pki.trust.accept(own.certificate.thumbprint)
+    async with stage.client(key="stranger") as client:
+        assert await client.get_node(ua.ObjectIds.Server_ServerStatus_State).read_value() == 0
+    stage.pki.trust.revoke(own.certificate.thumbprint)
+    await connect_error(await stage.client(key="stranger").secured())
+
+
+@pytest.mark.parametrize("shown", ["trusted", "none"])
+async def test_session_needs_the_certificate_of_its_channel(stage: Stage, keys: Keys, shown: str) -> None:
+    stage.pki.trust.add(keys.of("second").certificate.der)
+    client = await stage.client(key="second").secured()
+    await client.connect_sessionless()
+    try:
+        parameters = ua.CreateSessionParameters(ClientNonce=b"n" * 32, RequestedSessionTimeout=60_000)
+        parameters.ClientDescription.ApplicationUri = CLIENT_URI
+        parameters.ClientCertificate = keys.of("client").certificate.der if shown == "trusted" else None
+        with pytest.raises(BadSecurityChecksFailed):
+            await client.uaclient.create_session(parameters)
+    finally:
+        await client.disconnect_sessionless()
+
+
+async def test_session_needs_the_application_uri_of_its_certificate(stage: Stage) -> None:
+    client = await stage.client().secured()
+    client.application_uri = "urn:somebody:else"
+    await client.connect_sessionless()
+    try:
+        with pytest.raises(BadCertificateUriInvalid):
+            await client.create_session()
+    finally:
+        await client.disconnect_sessionless()
+
+
+# --- sessions
+
+
+async def test_session_tokens_cannot_be_guessed(open_raw: RawClient) -> None:
+    await open_raw.open()
+    tokens = [(await open_raw.ask(ua.CreateSessionRequest())).Parameters.AuthenticationToken for _ in range(4)]
+    assert all(isinstance(token.Identifier, bytes) and len(token.Identifier) == 32 for token in tokens)
+    assert len({token.Identifier for token in tokens}) == 4
+
+
+async def test_wrong_token_is_refused(open_raw: RawClient) -> None:
+    token = await raw_session(open_raw)
+    read = ua.ReadRequest()
+    read.Parameters.NodesToRead = [ua.ReadValueId(ua.NodeId(2259), ua.AttributeIds.Value)]
+    assert isinstance(await open_raw.ask(read, token), ua.ReadResponse)
+    for wrong in (ua.NodeId(), ua.NodeId(1001), ua.NodeId(b"\0" * 32, 0)):
+        assert await open_raw.fault(read, wrong) == "BadSessionIdInvalid"
+
+
+async def test_token_is_worth_nothing_on_another_channel(open_stage: Stage, open_raw: RawClient) -> None:
+    token = await raw_session(open_raw)
+    thief = await RawClient.connect(open_stage.server.port)
+    await thief.open()
+    read = ua.ReadRequest()
+    read.Parameters.NodesToRead = [ua.ReadValueId(ua.NodeId(2259), ua.AttributeIds.Value)]
+    assert await thief.fault(read, token) == "BadSessionIdInvalid"
+    assert await thief.fault(ua.CloseSessionRequest(), token) == "BadSessionIdInvalid"
+    # Without a certificate nobody can show to be the client of that session.
+    assert await thief.fault(ua.ActivateSessionRequest(), token) == "BadSecurityChecksFailed"
+    assert isinstance(await open_raw.ask(read, token), ua.ReadResponse)
+    await thief.close()
+
+
+async def test_service_before_activation_is_refused(open_raw: RawClient) -> None:
+    await open_raw.open()
+    token = (await open_raw.ask(ua.CreateSessionRequest())).Parameters.AuthenticationToken
+    read = ua.ReadRequest()
+    read.Parameters.NodesToRead = [ua.ReadValueId(ua.NodeId(2259), ua.AttributeIds.Value)]
+    assert await open_raw.fault(read, token) == "BadSessionNotActivated"
+
+
+async def take_over(thief: Client, victim: Client, user: str, password: str) -> None:
+    """Activate the victim's session on the thief's channel, as a client does after its connection was lost."""
+    thief.uaclient.protocol.authentication_token = victim.uaclient.protocol.authentication_token
+    thief._server_nonce = victim._server_nonce
+    thief._policy_ids = victim._policy_ids
+    await thief.activate_session(user, password)
+
+
+async def test_session_moves_only_with_its_client_and_user(stage: Stage, keys: Keys) -> None:
+    stage.pki.trust.add(keys.of("second").certificate.der)
+    async with stage.client("eve") as victim:
+        node = victim.get_node(ua.ObjectIds.Server_ServerStatus_State)
+        other = await stage.client("ada", key="second").secured()
+        await other.connect_sessionless()
+        with pytest.raises(BadSecurityChecksFailed):
+            await take_over(other, victim, "ada", "admin-password")
+        await other.disconnect_sessionless()
+        same = await stage.client("ada").secured()
+        await same.connect_sessionless()
+        with pytest.raises(BadUserAccessDenied):
+            await take_over(same, victim, "ada", "admin-password")
+        assert await node.read_value() == 0
+        await take_over(same, victim, "eve", "engineer-pass")
+        assert await same.get_node(ua.ObjectIds.Server_ServerStatus_State).read_value() == 0
+        with pytest.raises(BadSessionIdInvalid):
+            await node.read_value()
+        await same.disconnect_sessionless()
+
+
+class Notes:
+    """Handler of asyncua that keeps what is reported."""
+
+    def __init__(self) -> None:
+        self.values: asyncio.Queue[Any] = asyncio.Queue()
+
+    def datachange_notification(self, _node: Any, value: Any, _data: Any) -> None:
+        self.values.put_nowait(value)
+
+    async def next(self) -> Any:
+        async with asyncio.timeout(5):
+            return await self.values.get()
+
+
+async def test_subscriptions_of_others_do_not_exist(stage: Stage) -> None:
+    async with stage.client("ann") as owner, stage.client("ada") as other:
+        notes = Notes()
+        subscription = await owner.create_subscription(100, notes)
+        handle = await subscription.subscribe_data_change(owner.get_node(site_node("xw1.ac_power")))
+        number = subscription.subscription_id
+        uaclient = other.uaclient
+        unknown = [ua.StatusCodes.BadSubscriptionIdInvalid]
+        assert [each.value for each in await uaclient.delete_subscriptions([number])] == unknown
+        mode = ua.SetPublishingModeParameters(False, [number])
+        assert [each.value for each in await uaclient.set_publishing_mode(mode)] == unknown
+        for call in (
+            uaclient.modify_subscription(ua.ModifySubscriptionParameters(number, 1000, 100, 10, 0, 0)),
+            uaclient.delete_monitored_items(ua.DeleteMonitoredItemsParameters(number, [handle])),
+            uaclient.create_monitored_items(
+                ua.CreateMonitoredItemsParameters(number, ua.TimestampsToReturn.Both, [ua.MonitoredItemCreateRequest()])
+            ),
+            uaclient.set_monitoring_mode(ua.SetMonitoringModeParameters(number, ua.MonitoringMode.Disabled, [handle])),
+        ):
+            with pytest.raises(ua.uaerrors.BadSubscriptionIdInvalid):
+                await call
+        with pytest.raises(ua.uaerrors.BadServiceUnsupported):
+            await uaclient.transfer_subscriptions(ua.TransferSubscriptionsParameters([number], True))
+        await notes.next()
+        stage.publish("ac_power", 77.0)
+        assert await notes.next() == 77.0
+
+
+# --- users
+
+
+async def test_wrong_password_and_unknown_user_are_refused_alike(stage: Stage) -> None:
+    for user, password in (("ann", "not-her-password"), ("nobody-here", "some-password")):
+        error = await connect_error(await stage.client(user, password=password).secured())
+        assert isinstance(error, BadUserAccessDenied)
+
+
+async def test_guessing_is_slowed_down(keys: Keys, tmp_path: Path) -> None:
+    async with serving(tmp_path, keys) as stage:
+        for _ in range(3):
+            await connect_error(await stage.client("ann", password="not-her-password").secured())
+        # Now even the right one has to wait.
+        assert isinstance(await connect_error(await stage.client("ann").secured()), BadUserAccessDenied)
+
+
+async def test_anonymous_is_refused_unless_allowed(stage: Stage, open_stage: Stage) -> None:
+    async def anonymous(where: Stage) -> None:
+        client = await where.client().secured()
+        await client.connect_sessionless()
+        try:
+            await client.create_session()
+            parameters = ua.ActivateSessionParameters(UserIdentityToken=ua.AnonymousIdentityToken(PolicyId="anonymous"))
+            data = where.pki.show().certificate.der + client._server_nonce
+            parameters.ClientSignature.Signature = client.security_policy.asymmetric_cryptography.signature(data)
+            parameters.ClientSignature.Algorithm = client.security_policy.AsymmetricSignatureURI
+            await client.uaclient.activate_session(parameters)
+        finally:
+            await client.disconnect_sessionless()
+
+    with pytest.raises(BadIdentityTokenRejected):
+        await anonymous(stage)
+    await anonymous(open_stage)
+
+
+async def name_token(stage: Stage, password: bytes, algorithm: str | None, nonce: bytes | None = None) -> None:
+    """Log in as ann with a token of the test's making; `nonce` b"" leaves it out."""
+    client = await stage.client().secured()
+    await client.connect_sessionless()
+    try:
+        await client.create_session()
+        token = ua.UserNameIdentityToken(PolicyId="username_basic256sha256", UserName="ann")
+        token.EncryptionAlgorithm = algorithm
+        token.Password = password
+        if algorithm is not None:
+            secret = password + (client._server_nonce if nonce is None else nonce)
+            key = stage.pki.show().certificate.x509.public_key()
+            token.Password = security_policies.uacrypto.encrypt_rsa_oaep(key, struct.pack("<I", len(secret)) + secret)
+        parameters = ua.ActivateSessionParameters(UserIdentityToken=token)
+        data = stage.pki.show().certificate.der + client._server_nonce
+        parameters.ClientSignature.Signature = client.security_policy.asymmetric_cryptography.signature(data)
+        parameters.ClientSignature.Algorithm = client.security_policy.AsymmetricSignatureURI
+        await client.uaclient.activate_session(parameters)
+    finally:
+        await client.disconnect_sessionless()
+
+
+OAEP = "http://www.w3.org/2001/04/xmlenc#rsa-oaep"
+
+
+async def test_password_must_be_encrypted_with_the_nonce_of_its_session(stage: Stage) -> None:
+    await name_token(stage, b"observer-pass", OAEP)
+    for password, algorithm, nonce in (
+        (b"observer-pass", None, None),  # in clear
+        (b"observer-pass", OAEP, b"x" * 32),  # recorded in another session
+        (b"observer-pass", OAEP, b""),  # without a nonce
+        (b"observer-pass", "http://www.w3.org/2001/04/xmlenc#rsa-1_5", None),
+    ):
+        with pytest.raises(BadIdentityTokenInvalid):
+            await name_token(stage, password, algorithm, nonce)
+
+
+async def test_user_name_is_refused_without_security(open_stage: Stage, open_raw: RawClient) -> None:
+    await open_raw.open()
+    token = (await open_raw.ask(ua.CreateSessionRequest())).Parameters.AuthenticationToken
+    request = ua.ActivateSessionRequest()
+    request.Parameters.UserIdentityToken = ua.UserNameIdentityToken("username", "ada", b"admin-password", None)
+    assert await open_raw.fault(request, token) == "BadIdentityTokenRejected"
+    endpoints = (await open_raw.ask(ua.GetEndpointsRequest())).Endpoints
+    none = [each for each in endpoints if each.SecurityMode == ua.MessageSecurityMode.None_]
+    assert [each.TokenType for each in none[0].UserIdentityTokens] == [ua.UserTokenType.Anonymous]
+
+
+async def test_wrong_signature_of_the_client_is_refused(stage: Stage) -> None:
+    client = await stage.client().secured()
+    await client.connect_sessionless()
+    try:
+        await client.create_session()
+        client._server_nonce = b"z" * 32
+        with pytest.raises(ua.uaerrors.BadApplicationSignatureInvalid):
+            await client.activate_session("ann", "observer-pass")
+    finally:
+        await client.disconnect_sessionless()
+
+
+# --- start
+
+
+async def test_taken_port_is_an_error_that_says_so(stage: Stage, keys: Keys, tmp_path: Path) -> None:
+    with pytest.raises(PortTaken, match=rf"127\.0\.0\.1:{stage.server.port} is taken"):
+        async with serving(tmp_path, keys, ServerConfig(listen=Listen("127.0.0.1", stage.server.port))):
+            pass
+
+
+@pytest.mark.parametrize("door", [{"allow_none": True}, {"allow_anonymous": True}])
+async def test_open_doors_need_loopback(keys: Keys, tmp_path: Path, door: dict[str, bool]) -> None:
+    with pytest.raises(ServerError, match="allow_insecure"):
+        async with serving(tmp_path, keys, ServerConfig(listen=Listen("0.0.0.0", 0), **door)):
+            pass
+
+
+async def test_ipv6_listener_serves(keys: Keys, tmp_path: Path) -> None:
+    if not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
+    async with serving(tmp_path, keys, ServerConfig(listen=Listen("::1", 0))) as stage:
+        reader, writer = await asyncio.open_connection("::1", stage.server.port)
+        raw = RawClient(reader, writer)
+        await raw.open()
+        request = ua.GetEndpointsRequest()
+        request.Parameters.EndpointUrl = f"opc.tcp://[::1]:{stage.server.port}"
+        assert (await raw.ask(request)).Endpoints[0].EndpointUrl == f"opc.tcp://[::1]:{stage.server.port}"
+        await raw.close()
+
+
+async def test_number_that_is_none_is_a_bound(stage: Stage) -> None:
+    async with stage.client() as client:
+        for asked in (0.0, -1.0, 0.001, math.nan):
+            result = await client.uaclient.create_subscription(
+                ua.CreateSubscriptionParameters(asked, 1, 100, 0, True, 0), lambda _: None
+            )
+            assert result.RevisedPublishingInterval == 50.0
+            assert result.RevisedLifetimeCount >= 3 * result.RevisedMaxKeepAliveCount
