@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from random import Random
-from typing import Protocol
+from typing import Final, Protocol
 
+from address_space.model import TICKS_PER_S
 from drivers.simulator.environment import Day
 
-WS_PER_KWH = 3_600_000.0
+WS_PER_KWH: Final = 3_600_000.0
+# Counters of a running period begin anew with each hour, day and week of UTC; a simulation seldom sees a new month.
+_PERIODS: Final = {"hour": 3_600, "today": 86_400, "week": 604_800, "month": None, "year": None}
 
 
 class Body(Protocol):
@@ -40,6 +43,11 @@ class Physics:
         self.random = random
         self._day = Day(options.get("day_s", 86_400.0), options.get("day_shift", 0.0))
 
+    @property
+    def is_deaf(self) -> bool:
+        """True while writes are acknowledged and have no effect, but for those that wake the device up."""
+        return False
+
     def step(self, ticks: int, dt_s: float) -> None:
         """Live `dt_s` seconds (0 at the very first step) up to the wall time `ticks`."""
         raise NotImplementedError
@@ -55,9 +63,12 @@ class Counters:
     def __init__(self, body: Body) -> None:
         self._body = body
         self._totals: dict[str, float] = {}
+        self._begun: dict[str, int] = {}
 
     def add(self, point: str, amount: float) -> None:
-        """Count `amount` in the unit of the point; nothing when it is negative."""
+        """Count `amount` in the unit of the point; nothing when it is negative or the point is not there."""
+        if not self._body.has(point):
+            return
         total = self._totals.get(point)
         if total is None:
             total = self._body.number(point)
@@ -67,3 +78,15 @@ class Counters:
     def add_energy(self, point: str, power_w: float, dt_s: float) -> None:
         """Integrate a power into a point in kWh; a negative power adds nothing."""
         self.add(point, power_w * dt_s / WS_PER_KWH)
+
+    def add_periods(self, name: str, power_w: float, ticks: int, dt_s: float) -> None:
+        """Energy and time of `<name>_energy_<period>` and `<name>_time_<period>`; nothing without power."""
+        self.add(f"{name}_time_lifetime", dt_s if power_w > 0 else 0.0)
+        for period, length_s in _PERIODS.items():
+            points = (f"{name}_energy_{period}", f"{name}_time_{period}")
+            number = ticks // TICKS_PER_S // length_s if length_s else 0
+            if self._begun.setdefault(points[0], number) != number:
+                self._begun[points[0]] = number
+                self._totals.update(dict.fromkeys(points, 0.0))
+            self.add_energy(points[0], power_w, dt_s)
+            self.add(points[1], dt_s if power_w > 0 else 0.0)

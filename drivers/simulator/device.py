@@ -15,7 +15,7 @@ from drivers.simulator.body import Physics
 from drivers.simulator.faults import Faults, WriteBehaviour, WriteFault
 from drivers.simulator.modbus_server import ExceptionCode, Refuse
 from drivers.simulator.registers import Hole, RegisterImage, writable_points
-from drivers.spec import BusUnit, LineSource, Link, Simulation, Table, WordOrder
+from drivers.spec import BusUnit, LineSource, Link, Simulation, Table, WordOrder, Write
 
 _NOTHING = Simulation(initial={})
 
@@ -98,6 +98,8 @@ class ModbusDevice(SimulatedDevice):
         super().__init__(unit, clock, seed)
         self.image = RegisterImage(unit.profile, order)
         self._writable = writable_points(unit.profile)
+        operating = unit.profile.commands.get("Operating")
+        self._waking = {step.point for step in operating.steps if isinstance(step, Write)} if operating else set()
         self._limits = unit.profile.modbus
         self._written: dict[str, float] = {}
         self._order = itertools.count()
@@ -197,7 +199,13 @@ class ModbusDevice(SimulatedDevice):
 
     # --- links
 
+    def _hears(self, point: str) -> bool:
+        """Whether a write has an effect now beyond its own register."""
+        return self._physics is None or not self._physics.is_deaf or point in self._waking
+
     def _fire(self, point: str, value: Value | None) -> None:
+        if not self._hears(point):
+            return
         for number, link in enumerate(self._simulation.links):
             if link.point != point:
                 continue
@@ -214,6 +222,8 @@ class ModbusDevice(SimulatedDevice):
             if self._pending.get(number) != (point, value):
                 return
             del self._pending[number]
+            if not self._hears(point):
+                return
             for target, wanted in link.sets.items():
                 self.image.set(target, value if wanted == "$value" else wanted)
 

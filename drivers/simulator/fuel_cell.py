@@ -23,6 +23,7 @@ DEFAULTS: Final[Mapping[str, float]] = {
 }
 
 _EFFICIENCY: Final = 0.52
+_W_PER_FLOW: Final = 180.0  # hydrogen of one standard litre a minute, lower heating value
 _WORKING_C: Final = 65.0
 _AMBIENT_C: Final = 20.0
 _RUN_BIT: Final = 0x0001
@@ -58,6 +59,7 @@ _STEPS: Final[Mapping[Phase, tuple[int, ...]]] = {
     Phase.LOCKOUT: (10,),
 }
 _ON: Final = (Phase.STARTING, Phase.HEAT_UP, Phase.RUNNING)
+_FAULTS: Final = ("fault_active", "critical_shutdown", "non_critical_shutdown")
 _OWN_CONTROLS: Final = ("control_word", "control_run", "control_enable", "control_reset")
 
 
@@ -69,6 +71,7 @@ class FuelCellPhysics(Physics):
         self.phase = Phase.STANDBY
         self.fuel_kwh = options["fuel_kwh"] * (body.number("fuel_level", 80.0) or 80.0) / 100
         self._since = 0.0
+        self._beats = 0
         self._shown: float | None = None
         self._power = Inertia(0.0, 2.0)
         self._stack = Inertia(_AMBIENT_C, max(0.5, options["heat_up_s"] / 3))
@@ -96,7 +99,11 @@ class FuelCellPhysics(Physics):
     # --- sequence
 
     def _adopt(self) -> None:
-        """A state set from outside (an injected fault, the first value of the profile) is the state."""
+        """What is set from outside counts: a fault flag, a state (the first value of the profile)."""
+        stopped = any(self.body.number(flag) > 0 for flag in _FAULTS)
+        if stopped and self.phase not in (Phase.FAULT, Phase.LOCKOUT):
+            self._enter(Phase.FAULT)
+            return
         state = self.body.number("state", math.nan)
         if not math.isnan(state) and state != self._shown and state in list(Phase):
             self._enter(Phase(int(state)))
@@ -112,7 +119,8 @@ class FuelCellPhysics(Physics):
         phase, since, o = self.phase, self._since, self.o
         if phase in (Phase.FAULT, Phase.LOCKOUT):
             if reset and phase is Phase.FAULT:
-                self.body.put("fault_active", 0)
+                for flag in _FAULTS:
+                    self.body.put(flag, 0)
                 self._enter(Phase.STANDBY)
         elif not run and phase in _ON:
             self._enter(Phase.STOPPING)
@@ -153,6 +161,8 @@ class FuelCellPhysics(Physics):
         put("state", phase)
         put("mode", _MODE.get(phase, 3))
         put("sequence_state", steps[position])
+        self._beats = (self._beats + 1) % 0x10000
+        put("heartbeat", self._beats)
         put("run_echo", run)
         put("reset_echo", reset)
         put("ready_to_start", phase in (Phase.OFF, Phase.STANDBY))
@@ -190,6 +200,8 @@ class FuelCellPhysics(Physics):
         put("coolant_inlet_temperature", stack - rise)
         put("coolant_outlet_temperature", stack)
         put("coolant_pressure", self._pressure.step(dt_s) if pumping else 1.0)
+        put("coolant_pressure_2", 0.9 * self._pressure.value if pumping else 1.0)
+        put("hydrogen_flow", power / _EFFICIENCY / _W_PER_FLOW)
         put("coolant_flow", 80.0 if pumping else 0.0)
         put("ambient_temperature", ambient)
         put("fuel_pressure", 5.0 + 0.1 * self.random.random())

@@ -66,6 +66,12 @@ class InverterPhysics(Physics):
         self._heat = Inertia(30.0, 120.0)
         self._battery_heat = Inertia(body.number("battery_temperature", 22.0) or 22.0, 900.0)
         self._counters = Counters(body)
+        self._periods = body.has("exported_energy_today")
+
+    @property
+    def is_deaf(self) -> bool:
+        """In standby only the way out of it is obeyed."""
+        return int(self.body.number("state", _State.CHARGING)) == _State.STANDBY
 
     def step(self, ticks: int, dt_s: float) -> None:
         """One moment of the life of the inverter."""
@@ -74,7 +80,10 @@ class InverterPhysics(Physics):
         charge = int(self.body.number("charge_state"))
         charging = not idle and (state == _State.CHARGING or _Charge.BULK <= charge <= _Charge.CHARGING)
         load = 0.0 if idle else self.o["load_w"] * demand(self.day(ticks)) * self._noise.step(dt_s)
-        self.battery.step(self._ramp.step(self._wanted(state, charging, load), dt_s), dt_s)
+        power = self._ramp.step(self._wanted(state, charging, load), dt_s)
+        if idle:
+            power = self._ramp.value = 0.0  # the contactor opens; only a change of work is a ramp
+        self.battery.step(power, dt_s)
         if charging and charge in (_Charge.BULK, _Charge.ABSORPTION, _Charge.FLOAT):
             self._stage(charge)
         into = self.battery.power_w
@@ -83,9 +92,10 @@ class InverterPhysics(Physics):
         if state == _State.INVERTING:
             grid = 0.0
         self._show_ac(grid, dt_s)
+        self._show_ways(grid)
         self._show_load(load)
         self._show_battery(into, dt_s)
-        self._count(grid, into, load, dt_s)
+        self._count(grid, into, load, ticks, dt_s)
 
     def _wanted(self, state: int, charging: bool, load: float) -> float:
         """Power into the battery that the present state asks for."""
@@ -127,24 +137,51 @@ class InverterPhysics(Physics):
     def _show_load(self, load: float) -> None:
         put = self.body.put
         voltage = self._voltage.value if load else 0.0
+        current = load / _POWER_FACTOR / voltage if voltage else 0.0
         put("load_power", load)
         put("load_voltage", voltage)
-        put("load_current", load / _POWER_FACTOR / voltage if voltage else 0.0)
+        put("load_current", current)
         put("load_apparent_power", load / _POWER_FACTOR)
         put("load_frequency", self._frequency.value if load else 0.0)
+        for leg in ("_l1", "_l2"):
+            put(f"load_voltage{leg}", voltage / 2)
+            put(f"load_current{leg}", current)
 
     def _show_battery(self, into: float, dt_s: float) -> None:
         put = self.body.put
+        current = self.battery.current_a
         put("dc_voltage", self.battery.voltage_v)
-        put("dc_current", self.battery.current_a)
+        put("dc_current", current)
         put("dc_power", into)
         put("state_of_charge", 100.0 * self.battery.soc)
-        put("battery_temperature", self._battery_heat.step(22.0 + 0.08 * abs(self.battery.current_a), dt_s))
+        put("battery_temperature", self._battery_heat.step(22.0 + 0.08 * abs(current), dt_s))
+        put("charge_dc_current", max(0.0, current))
+        put("charge_dc_power", max(0.0, into))
+        put("charge_dc_percent", max(0.0, 100.0 * into / self.o["charge_w"]))
+        put("invert_dc_current", max(0.0, -current))
+        put("invert_dc_power", max(0.0, -into))
 
-    def _count(self, grid: float, into: float, load: float, dt_s: float) -> None:
-        add = self._counters.add_energy
-        add("energy_exported", grid, dt_s)
-        add("energy_imported", -grid, dt_s)
-        add("energy_to_battery", into, dt_s)
-        add("energy_from_battery", -into, dt_s)
-        add("energy_load", load, dt_s)
+    def _show_ways(self, grid: float) -> None:
+        """The grid terminal seen apart as input and as output, on devices that do."""
+        put, voltage = self.body.put, self._voltage.value
+        out, into = max(0.0, grid), max(0.0, -grid)
+        put("ac1_input_power", into)
+        put("ac1_input_current", into / _POWER_FACTOR / voltage)
+        put("sell_power", out)
+        put("sell_current", out / _POWER_FACTOR / voltage)
+        put("sell_apparent_power", out / _POWER_FACTOR)
+        put("sell_voltage", voltage)
+        put("sell_frequency", self._frequency.value)
+
+    def _count(self, grid: float, into: float, load: float, ticks: int, dt_s: float) -> None:
+        ways = (
+            ("exported", "energy_exported", grid),
+            ("imported", "energy_imported", -grid),
+            ("to_battery", "energy_to_battery", into),
+            ("from_battery", "energy_from_battery", -into),
+            ("load", "energy_load", load),
+        )
+        for name, lifetime, power in ways:
+            self._counters.add_energy(lifetime, power, dt_s)
+            if self._periods:
+                self._counters.add_periods(name, power, ticks, dt_s)

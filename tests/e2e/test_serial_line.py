@@ -121,7 +121,7 @@ async def test_a_reader_gets_a_fresh_answer(tmp_path: Path) -> None:
 async def test_a_late_answer_never_passes_for_a_later_one(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The n-th question measures 400 + n; what is published belongs to the newest question, however late answers are."""
+    """The n-th question measures 400 + n; what is published belongs to the newest question."""
     asked = 0
     delays = Random(seed)
     received = Collector.received

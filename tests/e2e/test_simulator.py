@@ -9,6 +9,7 @@ import termios
 import tty
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,10 @@ from pymodbus import FramerType
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 
 from drivers.base import Unreachable
+from drivers.profile import load_profile, shipped_profiles
 from drivers.simulator import Simulator
 from drivers.simulator.simulator import STEP_S
-from drivers.spec import BusConfig, BusUnit, SerialLine, TcpPeer
+from drivers.spec import BusConfig, BusUnit, RawType, RegisterSource, SerialLine, Table, TcpPeer, WordOrder
 from node.clock import RealClock
 from tests.drivers.simulator import plants
 
@@ -133,6 +135,59 @@ async def test_time_goes_on_by_itself() -> None:
     async with running((tcp_bus(), [plants.unit("m", 1, plants.meter())])) as simulator:
         before = simulator.device("m").get("frequency")
         await until(lambda: simulator.device("m").get("frequency") != before, 20 * STEP_S)
+
+
+# --- every shipped profile, read by a plain client
+
+DATATYPES = {
+    RawType.U16: "UINT16", RawType.I16: "INT16", RawType.U32: "UINT32", RawType.I32: "INT32", RawType.U64: "UINT64",
+    RawType.I64: "INT64", RawType.F32: "FLOAT32", RawType.F64: "FLOAT64",
+}  # fmt: skip
+MODBUS = [name for name in shipped_profiles() if load_profile(name).protocol == "modbus"]
+
+
+async def ask(client: AsyncModbusTcpClient, source: RegisterSource, first: int, count: int) -> list[int]:
+    reads = {
+        Table.HOLDING: client.read_holding_registers,
+        Table.INPUT: client.read_input_registers,
+        Table.COIL: client.read_coils,
+        Table.DISCRETE: client.read_discrete_inputs,
+    }
+    answer = await reads[source.table](first, count=count, device_id=1)
+    assert not answer.isError(), f"{source.table} {first}: {answer}"
+    return answer.registers if source.table in (Table.HOLDING, Table.INPUT) else [int(b) for b in answer.bits[:count]]
+
+
+@pytest.mark.parametrize("order", list(WordOrder))
+@pytest.mark.parametrize("profile_id", MODBUS)
+async def test_every_point_of_a_shipped_profile_can_be_read(profile_id: str, order: WordOrder) -> None:
+    """The words are decoded by the client's own routines, which know nothing of the profile."""
+    profile = load_profile(profile_id)
+    bus = replace(tcp_bus(), word_order=order)
+    async with running((bus, [plants.unit("d", 1, profile)])) as simulator:
+        device = simulator.device("d")
+        device.faults.frozen = True
+        client = AsyncModbusTcpClient("127.0.0.1", port=simulator.port("gw"))
+        assert await client.connect()
+        checked = 0
+        for point, source in profile.sources.items():
+            assert isinstance(source, RegisterSource)
+            for at in source.words:
+                await ask(client, source, at, 1)
+            if source.words:
+                continue
+            registers = await ask(client, source, source.address, source.registers)
+            datatype = DATATYPES.get(source.type)
+            if datatype is None or source.bits or source.map or source.linear or source.scale_from:
+                continue
+            raw = client.convert_from_registers(registers, client.DATATYPE[datatype], word_order=order.value)
+            assert isinstance(raw, int | float)
+            value = device.get(point)
+            if value is not None and not isinstance(value, str):
+                assert raw * source.scale + source.offset == pytest.approx(float(value)), point
+                checked += 1
+        assert checked >= len(profile.sources) / 4 or profile_id == "generic.battery_meter"
+        client.close()
 
 
 # --- the serial collector, asked by hand

@@ -10,7 +10,18 @@ from address_space.model import DeviceClass
 from drivers.simulator.device import ModbusDevice
 from drivers.simulator.faults import WriteBehaviour, WriteFault
 from drivers.simulator.modbus_server import answer
-from drivers.spec import BitField, ModbusLimits, Profile, RawType, Simulation, Table, WordOrder
+from drivers.spec import (
+    BitField,
+    CommandSpec,
+    ModbusLimits,
+    Operand,
+    Profile,
+    RawType,
+    Simulation,
+    Table,
+    WordOrder,
+    Write,
+)
 from tests.drivers.simulator import plants
 from tests.fake_clock import FakeClock
 
@@ -224,3 +235,21 @@ def test_a_wrong_simulate_section_says_where(clock: FakeClock) -> None:
         make(replace(profile, simulation=Simulation({}, physics="perpetuum_mobile")), clock)
     with pytest.raises(ValueError, match="has no option 'power'"):
         make(replace(profile, simulation=Simulation({}, physics="meter", physics_options={"power": 1.0})), clock)
+
+
+async def test_in_standby_only_the_way_out_is_obeyed(clock: FakeClock) -> None:
+    operating = CommandSpec("Operating", steps=(Write("operating_mode", Operand(3)),))
+    device = make(replace(plants.inverter(), commands={"Operating": operating}), clock)
+    write(device, 0x162, 1)
+    await clock.advance(1.0)
+    write(device, 0x166, 2)
+    await clock.advance(5.0)
+    assert device.get("raw_state") == 1032, "what was under way before standby is off too"
+    assert write(device, 0x162, 0)[0] == 6
+    assert write(device, 0x162, 1)[0] == 6
+    await clock.advance(5.0)
+    assert device.get("sell_enable") == 1
+    assert device.get("raw_state") == 1032
+    write(device, 0x166, 3)
+    await clock.advance(2.0)
+    assert device.get("raw_state") == 1025
