@@ -15,11 +15,11 @@ from node.site import Site
 CLIENT = "client"  # folder of the command line's own keys, in a `pki` folder
 
 
-def site_identity(site: Site) -> Identity:
-    """Identity of a site's server: its first name is the one that clients are told. May block for 2 s."""
-    names = server_names(site.server.names)
-    host = site.server.names[0] if site.server.names else _host()
-    return Identity(f"urn:{host}:gridnode:{site.id}", names, common_name=f"gridnode {site.id}")
+def site_identity(site: Site, names: tuple[str, ...] | None = None) -> Identity:
+    """Identity of a site's server; `names` as from `server_names`, which is asked without them: up to 2 s."""
+    if names is None:
+        names = server_names(site.server.names)
+    return Identity(f"urn:{_host()}:gridnode:{site.id}", names, common_name=f"gridnode {site.id}")
 
 
 def client_identity() -> Identity:

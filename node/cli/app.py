@@ -7,10 +7,15 @@ from typing import Annotated
 
 import typer
 
+from node.cli.call import call
 from node.cli.cert import cert
 from node.cli.check import check, schema
+from node.cli.history import history
+from node.cli.run import run
+from node.cli.simulate import simulate
 from node.cli.trust import trust
 from node.cli.user import user
+from node.cli.watch import watch
 
 # Local values in a trace would show passwords.
 app = typer.Typer(
@@ -36,8 +41,8 @@ def _main(
     """A node between power equipment and SCADA."""
 
 
-app.command()(check)
-app.command()(schema)
+for command in (run, check, schema, simulate, watch, call, history):
+    app.command()(command)
 app.add_typer(cert, name="cert")
 app.add_typer(trust, name="trust")
 app.add_typer(user, name="user")

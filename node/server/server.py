@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import socket
 from collections import Counter
 
 from asyncua import ua
@@ -19,9 +18,9 @@ from address_space.model import Batch, Clock, Status
 from address_space.nodes import NodeMap
 from address_space.shape import namespace_uris
 from node.historian.history import History
+from node.identity import site_identity
 from node.server.browsing import Browser
 from node.server.calls import Desk, MethodCaller
-from node.server.certificate import Identity
 from node.server.channel import Channel
 from node.server.collector import IdleCollector, paused, release, settle
 from node.server.compat import ChannelIds, harden_decoder, install_nodes
@@ -30,7 +29,7 @@ from node.server.dispatcher import Dispatcher
 from node.server.endpoints import Endpoints
 from node.server.faults import FaultLog
 from node.server.history import HistoryReader
-from node.server.host_names import LOOPBACK, normal_name, server_names
+from node.server.host_names import LOOPBACK, server_names
 from node.server.identity import Identifier
 from node.server.limits import Limits
 from node.server.login import LoginGuard
@@ -310,12 +309,6 @@ class OpcUaServer:
             return
         slot = self._image.slot(NODE_DEVICE, point)
         self._image.publish(Batch((slot,), (value,), (Status.GOOD,), self._clock.now()))
-
-
-def site_identity(site: Site, names: tuple[str, ...]) -> Identity:
-    """What the node of a site calls itself in its certificate; `names` as from `server_names`."""
-    host = normal_name(socket.gethostname())
-    return Identity(f"urn:{host}:gridnode:{site.id}", names, common_name=f"gridnode {site.id}")
 
 
 def _load_keys(own: OwnCertificate) -> ServerKeys:

@@ -1,0 +1,99 @@
+"""What `gridnode run` shows while it runs: a line per device, out of the process image; a table on a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from address_space.classes import CLASSES
+from address_space.image import ProcessImage
+from address_space.model import Device, DeviceClass, PointKind, is_bad
+from address_space.units import UNITS
+from node.cli.times import shown
+from node.cli.values import status_name, style, texts_of, value_text
+
+log = logging.getLogger("node.live")
+
+_FRAME_S: Final = 0.5
+_LOG_EVERY_S: Final = 30.0
+_POINTS: Final = 4  # of each device
+
+
+class Overview:
+    """The points that say how each device does, and their samples."""
+
+    def __init__(self, image: ProcessImage) -> None:
+        self._image = image
+        self._rows = [
+            (device, [image.slot(device.id, point) for point in _key_points(device)])
+            for device in image.devices.values()
+            if device.model.device_class not in (DeviceClass.BUS, DeviceClass.NODE)
+        ]
+
+    def table(self, height: int) -> Table:
+        """The newest samples of as many devices as fit."""
+        table = Table(expand=False)
+        for name in ("Device", "Connection", "Now", "Newest source time"):
+            table.add_column(name, no_wrap=name != "Now")
+        for device, slots in self._rows[:height]:
+            newest = max((self._image.sample(slot).ticks for slot in slots), default=None)
+            now = Text(", ").join(self._text(slot, named=True) for slot in slots)
+            table.add_row(device.id, self._text(self._image.slot(device.id, "connection")), now, shown(newest))
+        if len(self._rows) > height:
+            table.caption = f"{len(self._rows) - height} more devices do not fit"
+        return table
+
+    def lines(self) -> list[str]:
+        """The same as text, one line a device."""
+        return [
+            f"{device.id}: {', '.join(self._text(slot, named=True).plain for slot in slots)}"
+            for device, slots in self._rows
+        ]
+
+    def _text(self, slot: int, *, named: bool = False) -> Text:
+        _, point = self._image.owner(slot)
+        sample = self._image.sample(slot)
+        known = UNITS.get(point.unit or "")
+        unit = known.display_name if known is not None else ""
+        text = status_name(sample.status) if is_bad(sample.status) else ""
+        if not text:
+            text = value_text(sample.value, unit, texts_of(point.enumeration))
+        return Text(f"{point.label} {text}" if named else text, style(sample.status))
+
+
+async def show_table(image: ProcessImage) -> None:
+    """Keep a table on the terminal until cancelled; what is printed meanwhile goes above it."""
+    overview = Overview(image)
+    console = Console()
+    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+        while True:
+            live.update(overview.table(max(1, console.size.height - 6)), refresh=True)
+            await asyncio.sleep(_FRAME_S)
+
+
+async def log_lines(image: ProcessImage) -> None:
+    """Log the overview now and then until cancelled."""
+    overview = Overview(image)
+    while True:
+        await asyncio.sleep(_LOG_EVERY_S)
+        for line in overview.lines():
+            log.info("%s", line)
+
+
+def _key_points(device: Device) -> list[str]:
+    """What the class is about: its mandatory points, then measured ones, as many as are shown."""
+    spec = CLASSES.get(device.model.device_class)
+    mandatory = [entry.point.id for entry in spec.points if entry.mandatory] if spec is not None else []
+    others = [
+        point.id
+        for point in device.model.points
+        if point.kind in (PointKind.ANALOG, PointKind.STATE) and point.historize and point.id not in mandatory
+    ]
+    present = [point for point in (*mandatory, *others) if point in device.model.index and point != "connection"]
+    return present[:_POINTS]

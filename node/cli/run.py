@@ -1,0 +1,120 @@
+"""`gridnode run`: the node itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from drivers.base import DriverError
+from node.app import App
+from node.cli.check import summary
+from node.cli.connect import local_url
+from node.cli.live import log_lines, show_table
+from node.cli.options import explained, fail, remember_site, site_path
+from node.clock import RealClock
+from node.config import load_site
+from node.logs import configure
+from node.server.server import ServerError
+from node.server.users import FIRST_ADMIN
+from node.site import LoggingConfig, Site
+
+log = logging.getLogger("node.run")
+
+SiteArgument = Annotated[
+    Path | None,
+    typer.Argument(help="Site file; by default GRIDNODE_SITE or the one run last.", envvar="GRIDNODE_SITE"),
+]
+
+
+def run(
+    site: SiteArgument = None,
+    table: Annotated[bool, typer.Option(help="On a terminal, a live table below the log.")] = True,
+) -> None:
+    """Run the node of a site until SIGTERM or Ctrl-C; a second one ends it at once."""
+    configure(LoggingConfig(level="WARNING"))
+    with explained():
+        loaded = load_site(site_path(site))
+        configure(loaded.logging)
+        try:
+            remember_site(loaded.path)
+        except OSError as error:
+            log.debug("cannot note the site for other commands: %s", error)
+        try:
+            asyncio.run(_run(loaded, table=table and sys.stdout.isatty()))
+        except (DriverError, ServerError) as error:
+            fail(str(error))
+
+
+async def _run(site: Site, *, table: bool) -> None:
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    app = App(site, RealClock())
+    shows: list[asyncio.Task[None]] = []
+
+    def started() -> None:
+        print(banner(site), flush=True)
+        shows.append(asyncio.create_task(show_table(app.image) if table else log_lines(app.image)))
+
+    try:
+        await _serve(app, stop, started)
+    finally:
+        for show in shows:
+            show.cancel()
+        # A table that failed is a fault of ours and is raised; a cancelled one is not.
+        for result in await asyncio.gather(*shows, return_exceptions=True):
+            if isinstance(result, Exception):
+                raise result
+
+
+async def _serve(app: App, stop: asyncio.Event, started: Callable[[], None]) -> None:
+    """The one place where the command line meets the node."""
+    await app.run(stop, started, sys.stdout if sys.stdout.isatty() else None)
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """Let SIGTERM and SIGINT set `stop`; a second one ends the process as if nobody had caught it."""
+    loop = asyncio.get_running_loop()
+
+    def asked(number: signal.Signals) -> None:
+        stop.set()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(each)
+            signal.signal(each, signal.SIG_DFL)
+        with contextlib.suppress(ValueError, OSError):  # a closed standard error must not keep the node from ending
+            print(f"gridnode: {number.name}: stopping; once more ends it at once", file=sys.stderr)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked, number)
+
+
+def banner(site: Site) -> str:
+    """What somebody needs to connect."""
+    security = site.server
+    option = "" if os.environ.get("GRIDNODE_SITE") else f" --site {site.path}"
+    url = local_url(site)
+    lines = [
+        f"{site.label} ({site.id}): {summary(site)}",
+        f"OPC UA:     {url}",
+    ]
+    if security.allow_none and security.allow_anonymous:
+        lines.append("  look:     without encryption as Anonymous (Observer): browse, read, subscribe, history")
+    elif security.allow_anonymous:
+        lines.append("  look:     encrypted, as Anonymous (Observer)")
+    lines += [
+        "  command:  SignAndEncrypt with Basic256Sha256 or stronger, as a user with the role Operator:",
+        f"            gridnode user add operator --role Operator{option}",
+        f"  refused?  a new client's certificate has to be accepted once: gridnode trust list{option}",
+    ]
+    first = site.state / "first-admin-password"
+    if first.exists():
+        lines.append(f"  first log in as user {FIRST_ADMIN}: its password is in {first}")
+    return "\n".join(lines)

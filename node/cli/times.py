@@ -1,0 +1,42 @@
+"""Times as people read and write them: local, always with their offset from UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from address_space.model import ticks_to_datetime
+from drivers.profile_schema import duration_s
+
+
+def shown(ticks: int | None) -> str:
+    """`2026-11-21 10:00:00.123+01:00` of OPC UA ticks, in this machine's time zone; `-` for none."""
+    if ticks is None:
+        return "-"
+    try:
+        moment = ticks_to_datetime(ticks).astimezone()
+    except (OverflowError, ValueError, OSError):
+        return "out of range"
+    return moment.isoformat(" ", "milliseconds")
+
+
+def moment(text: str) -> datetime:
+    """An ISO time; one without an offset is this machine's local time. Raises ValueError."""
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no time; write 2026-11-21T10:00 or 2026-11-21T10:00:00+01:00") from error
+
+
+def period(last: str | None, start: str | None, end: str | None, now: datetime) -> tuple[datetime, datetime]:
+    """From when to when: the `last` 5m before `end`, or from `start` to `end`; `end` is now by default.
+
+    Raises ValueError for a time or duration that is none, for both or neither of `last` and `start`, and for a start
+    after the end.
+    """
+    until = now.astimezone(UTC) if end is None else moment(end)
+    if last is not None and start is not None:
+        raise ValueError("use --last or --from, not both")
+    since = moment(start) if start is not None else until - timedelta(seconds=duration_s(last or "5m"))
+    if since >= until:
+        raise ValueError(f"the start, {since.isoformat()}, is not before the end, {until.isoformat()}")
+    return since, until

@@ -1,0 +1,422 @@
+"""The OPC UA client that `watch`, `call` and `history` use: any running node, over the wire like everybody else.
+
+Points are named as the node names them, `xw1.ac_power`; the NodeIds behind that stay in here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from asyncua import Client, ua
+from asyncua.crypto.security_policies import (
+    SecurityPolicyAes128Sha256RsaOaep,
+    SecurityPolicyAes256Sha256RsaPss,
+    SecurityPolicyBasic256Sha256,
+)
+
+from address_space.model import Outcome, Value, ticks_from_datetime
+from node.server.certificate import split_chain
+from node.server.pki import OwnCertificate
+
+REQUEST_S: Final = 10.0
+# A command answers within the site's `answer_within`, which is rarely longer than this.
+CALL_S: Final = 60.0
+_CHUNK: Final = 500  # nodes in one Read or CreateMonitoredItems
+_DI_URI: Final = "http://opcfoundation.org/UA/DI/"
+_DEVICE_SET: Final = 5001  # OPC 10000-100 annex A
+_SITE_URI: Final = "urn:gridnode:site:"
+_POLICIES: Final = (SecurityPolicyAes256Sha256RsaPss, SecurityPolicyBasic256Sha256, SecurityPolicyAes128Sha256RsaOaep)
+_NOT_TRUSTED: Final = ("BadSecurityChecksFailed", "BadCertificateUntrusted", "BadCertificateUseNotAllowed")
+_WRONG_USER: Final = ("BadUserAccessDenied", "BadIdentityTokenRejected", "BadIdentityTokenInvalid")
+
+
+class ClientError(Exception):
+    """Something could not be done on the node; the text says what and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A user and a password."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a node says about itself before anybody logs in."""
+
+    url: str
+    application_uri: str
+    certificate: bytes = field(repr=False)  # DER, without CAs; empty when it has none
+    encrypted: bool  # an encrypted endpoint can be had
+    open: bool  # it lets anonymous clients in without encryption
+
+
+@dataclass(frozen=True, slots=True)
+class RemotePoint:
+    """A point of the node."""
+
+    path: str
+    label: str
+    unit: str = ""
+    texts: Mapping[int, str] = field(default_factory=dict)  # of a state or flag, by code
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A sample as it came over the wire; `value` is None when its status is Bad."""
+
+    value: Value | None
+    status: int
+    ticks: int | None  # source time
+
+
+@dataclass(frozen=True, slots=True)
+class CallAnswer:
+    """How a command ended."""
+
+    outcome: Outcome
+    status: str  # the symbol of the call's status code
+    observed: str
+    elapsed_s: float
+    reason: str
+
+
+def status_text(status: int) -> str:
+    """Name of a status code as the standard spells it."""
+    return ua.StatusCode(ua.UInt32(status)).name
+
+
+async def offer(url: str) -> Offer:
+    """Ask a node what it offers; raises ClientError."""
+    with _explained(url, encrypted=False):
+        endpoints = await Client(url, REQUEST_S).connect_and_get_server_endpoints()
+    if not endpoints:
+        raise ClientError(f"{url} offers no endpoint")
+    certificate = next((e.ServerCertificate for e in endpoints if e.ServerCertificate), b"")
+    open_ = any(
+        e.SecurityMode == ua.MessageSecurityMode.None_
+        and any(token.TokenType == ua.UserTokenType.Anonymous for token in e.UserIdentityTokens)
+        for e in endpoints
+    )
+    return Offer(
+        url=url,
+        application_uri=str(endpoints[0].Server.ApplicationUri or ""),
+        certificate=bytes(split_chain(certificate)[0]) if certificate else b"",
+        encrypted=any(_encrypts(e) for e in endpoints),
+        open=open_,
+    )
+
+
+@asynccontextmanager
+async def connected(found: Offer, login: Login | None, own: OwnCertificate | None) -> AsyncIterator[NodeClient]:
+    """A session on a node: encrypted with `own`, the command line's certificate, or open and anonymous without it.
+
+    The caller has made sure that `found.certificate` is the node's. Raises ClientError.
+    """
+    client = Client(found.url, CALL_S)
+    client.name = client.description = "gridnode command line"
+    with _explained(found.url, encrypted=own is not None, thumbprint=own.certificate.thumbprint if own else ""):
+        async with asyncio.timeout(2 * REQUEST_S):
+            if own is not None:
+                await _secure(client, found, own)
+            if login is not None:
+                client.set_user(login.user)
+                client.set_password(login.password)
+            await client.connect()
+    lost = asyncio.Event()
+
+    async def on_lost(_error: Exception) -> None:
+        lost.set()
+
+    client.connection_lost_callback = on_lost
+    try:
+        with _explained(found.url, encrypted=own is not None):
+            yield NodeClient(client, await _namespaces(client, found.url), lost)
+    finally:
+        # The node may be gone already; then there is nothing to say goodbye to.
+        with contextlib.suppress(OSError, TimeoutError, ua.UaError):
+            await client.disconnect()
+
+
+class NodeClient:
+    """A session. All methods raise ClientError for a node that is gone or refuses, ua.UaError never."""
+
+    def __init__(self, client: Client, namespaces: tuple[int, int], lost: asyncio.Event) -> None:
+        self._client = client
+        self._di, self._site = namespaces
+        self.lost = lost  # set when the connection broke
+
+    # --- what there is
+
+    async def devices(self) -> tuple[str, ...]:
+        """Ids of all devices, buses and of the node itself where it shows them."""
+        found = await self._children(ua.NodeId(ua.Int32(_DEVICE_SET), ua.Int16(self._di)), ua.NodeClass.Object)
+        return tuple(device for device, _ in found)
+
+    async def points(self, device: str) -> tuple[tuple[str, str], ...]:
+        """Path and label of each point of a device, in the order of its model."""
+        return await self._children(self._id(f"{device}.ParameterSet"), ua.NodeClass.Variable)
+
+    async def commands(self, device: str) -> tuple[str, ...]:
+        """Names of a device's commands."""
+        found = await self._children(self._id(f"{device}.MethodSet"), ua.NodeClass.Method)
+        return tuple(path.rpartition(".")[2] for path, _ in found)
+
+    async def describe(self, points: Sequence[tuple[str, str]]) -> tuple[RemotePoint, ...]:
+        """Units and texts of points."""
+        names = ("EngineeringUnits", "EnumValues", "TrueState", "FalseState")
+        values = await self._values([f"{path}.{name}" for path, _ in points for name in names])
+        found: list[RemotePoint] = []
+        for position, (path, label) in enumerate(points):
+            unit, members, true, false = values[position * 4 : position * 4 + 4]
+            texts = {int(member.Value): _plain(member.DisplayName) for member in members or ()}
+            if true is not None and false is not None:
+                texts = {0: _plain(false), 1: _plain(true)}
+            found.append(RemotePoint(path, label, _plain(unit.DisplayName) if unit is not None else "", texts))
+        return tuple(found)
+
+    async def _children(self, parent: ua.NodeId, kind: ua.NodeClass) -> tuple[tuple[str, str], ...]:
+        node = self._client.get_node(parent)
+        references = await node.get_references(
+            ua.ObjectIds.HasComponent, ua.BrowseDirection.Forward, ua.NodeClass(kind)
+        )
+        return tuple(
+            (str(ref.NodeId.Identifier), _plain(ref.DisplayName))
+            for ref in references
+            if ref.NodeId.NamespaceIndex == self._site
+        )
+
+    # --- values
+
+    async def read(self, paths: Sequence[str]) -> tuple[Reading, ...]:
+        """Newest samples of points."""
+        return tuple(_reading(value) for value in await self._read(paths))
+
+    async def watch(self, paths: Sequence[str], changed: Callable[[str, Reading], None], period_s: float) -> None:
+        """Call `changed` for every new sample from now on; raises ClientError when the node has one of them not."""
+        subscription = await self._client.create_subscription(period_s * 1000, _Handler(changed))
+        for start in range(0, len(paths), _CHUNK):
+            part = paths[start : start + _CHUNK]
+            nodes = [self._client.get_node(self._id(path)) for path in part]
+            results = await subscription.subscribe_data_change(nodes)
+            for path, result in zip(part, results, strict=True):
+                if isinstance(result, ua.StatusCode) and not result.is_good():
+                    raise ClientError(f"{path} cannot be watched: {result.name}")
+
+    async def history(self, path: str, start: datetime, end: datetime, page: int = 1000) -> AsyncIterator[Reading]:
+        """Recorded samples from `start` to `end` in time order; raises ClientError where nothing is recorded."""
+        details = ua.ReadRawModifiedDetails()
+        details.IsReadModified = False
+        details.StartTime = start.astimezone(UTC)
+        details.EndTime = end.astimezone(UTC)
+        details.NumValuesPerNode = ua.UInt32(page)
+        details.ReturnBounds = False
+        node = self._client.get_node(self._id(path))
+        more: bytes | None = None
+        while True:
+            result = await node.history_read(details, more)
+            if not result.StatusCode.is_good():
+                raise ClientError(f"{path} has no history here: {result.StatusCode.name}")
+            data: Any = result.HistoryData
+            for value in data.DataValues or ():
+                yield _reading(value)
+            more = result.ContinuationPoint
+            if not more:
+                return
+
+    async def _read(self, paths: Sequence[str]) -> list[ua.DataValue]:
+        found: list[ua.DataValue] = []
+        for start in range(0, len(paths), _CHUNK):
+            ids = [self._id(path) for path in paths[start : start + _CHUNK]]
+            found += await self._client.uaclient.session.read_attributes(ids, ua.AttributeIds.Value)
+        return found
+
+    async def _values(self, paths: Sequence[str]) -> list[Any]:
+        """Plain values; None for what is not there."""
+        return [
+            value.Value.Value if value.Value is not None and _code(value) & 0x8000_0000 == 0 else None
+            for value in await self._read(paths)
+        ]
+
+    # --- commands
+
+    async def call(self, device: str, command: str, words: Sequence[str]) -> CallAnswer:
+        """Call a command with its inputs as words; raises ClientError when it does not exist or a word does not fit."""
+        path = f"{device}.{command}"
+        arguments, exists = await self._inputs(device, command)
+        if not exists:
+            known = await self.commands(device)
+            has = f"it has {', '.join(known)}" if known else "it has none, or there is no such device"
+            raise ClientError(f"{device} has no command {command!r}; {has}")
+        if len(words) != len(arguments):
+            wanted = ", ".join(str(one.Name) for one in arguments) or "none"
+            raise ClientError(f"{path} needs {len(arguments)} inputs ({wanted}); {len(words)} were given")
+        inputs = [await self._variant(word, one) for word, one in zip(words, arguments, strict=True)]
+        request = ua.CallMethodRequest(self._id(device), self._id(path), inputs)
+        (result,) = await self._client.uaclient.session.call([request])
+        status = result.StatusCode.name
+        outputs = [one.Value for one in result.OutputArguments or ()]
+        if len(outputs) == 4:
+            outcome, observed, elapsed_ms, reason = outputs
+            return CallAnswer(Outcome(outcome), status, observed or "", (elapsed_ms or 0.0) / 1000, _plain(reason))
+        return await self.last_command(device, command, status)
+
+    async def last_command(self, device: str, command: str, status: str) -> CallAnswer:
+        """What the device's LastCommand variables say: the outcome of a call that was answered Bad."""
+        names = ("name", "outcome", "observed", "elapsed", "reason")
+        values = await self._values([f"{device}.last_command_{name}" for name in names])
+        name, outcome, observed, elapsed_ms, reason = values
+        if name != command or outcome is None:
+            return CallAnswer(Outcome.REFUSED, status, "", 0.0, "")
+        return CallAnswer(Outcome(outcome), status, observed or "", (elapsed_ms or 0.0) / 1000, reason or "")
+
+    async def _inputs(self, device: str, command: str) -> tuple[Sequence[Any], bool]:
+        node_class, inputs = await asyncio.gather(
+            self._client.uaclient.session.read_attributes([self._id(f"{device}.{command}")], ua.AttributeIds.NodeClass),
+            self._values([f"{device}.{command}.InputArguments"]),
+        )
+        found = node_class[0].Value
+        return inputs[0] or (), found is not None and found.Value == ua.NodeClass.Method
+
+    async def _variant(self, word: str, argument: Any) -> ua.Variant:
+        """A word in the type that the command wants; a state may be given by its name."""
+        kind: ua.NodeId = argument.DataType
+        if kind.NamespaceIndex == 0 and isinstance(kind.Identifier, int) and kind.Identifier <= ua.VariantType.String:
+            variant_type = ua.VariantType(kind.Identifier)
+        else:
+            variant_type = ua.VariantType.Int32  # enumerations travel as Int32 (OPC 10000-6 section 5.2.4)
+            names = await self._names(kind)
+            word = str(names.get(word.lower(), word))
+        try:
+            value = _parse(word, variant_type)
+        except ValueError as error:
+            raise ClientError(f"{argument.Name}: {word!r} is no {variant_type.name}") from error
+        return ua.Variant(value, variant_type)
+
+    async def _names(self, enumeration: ua.NodeId) -> dict[str, int]:
+        names: dict[str, int] = {}
+        for child in await self._client.get_node(enumeration).get_properties():
+            name = await child.read_browse_name()
+            value = await child.read_value()
+            if name.Name == "EnumValues":
+                names |= {_plain(member.DisplayName).lower(): int(member.Value) for member in value}
+            elif name.Name == "EnumStrings":
+                names |= {_plain(text).lower(): code for code, text in enumerate(value)}
+        return names
+
+    def _id(self, path: str) -> ua.NodeId:
+        return ua.NodeId(ua.String(path), ua.Int16(self._site))
+
+
+class _Handler:
+    """Passes samples on; asyncua calls these names."""
+
+    def __init__(self, changed: Callable[[str, Reading], None]) -> None:
+        self._changed = changed
+
+    def datachange_notification(self, node: Any, _value: Any, data: Any) -> None:
+        """One new sample."""
+        self._changed(str(node.nodeid.Identifier), _reading(data.monitored_item.Value))
+
+    def status_change_notification(self, status: Any) -> None:
+        """The subscription ended; the connection says so itself."""
+
+
+def _encrypts(endpoint: Any) -> bool:
+    return bool(endpoint.SecurityMode == ua.MessageSecurityMode.SignAndEncrypt)
+
+
+async def _secure(client: Client, found: Offer, own: OwnCertificate) -> None:
+    client.application_uri = own.application_uri
+    endpoints = await Client(found.url, REQUEST_S).connect_and_get_server_endpoints()
+    offered = {str(e.SecurityPolicyUri) for e in endpoints if _encrypts(e)}
+    policy = next((each for each in _POLICIES if each.URI in offered), None)
+    if policy is None:
+        raise ClientError(f"{found.url} offers no encryption that is known here")
+    await client.set_security(policy, own.certificate_path, own.key_path, server_certificate=found.certificate)
+
+
+async def _namespaces(client: Client, url: str) -> tuple[int, int]:
+    uris = await client.get_namespace_array()
+    site = next((index for index, uri in enumerate(uris) if uri.startswith(_SITE_URI)), None)
+    if site is None or _DI_URI not in uris:
+        raise ClientError(f"{url} is an OPC UA server, but no gridnode")
+    return uris.index(_DI_URI), site
+
+
+def _reading(value: ua.DataValue) -> Reading:
+    plain: Any = value.Value.Value if value.Value is not None else None
+    if isinstance(plain, ua.LocalizedText):
+        plain = plain.Text
+    moment = value.SourceTimestamp
+    ticks = None
+    if moment is not None:
+        ticks = ticks_from_datetime(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
+    return Reading(plain, _code(value), ticks)
+
+
+def _code(value: ua.DataValue) -> int:
+    return int(value.StatusCode.value) if value.StatusCode is not None else 0
+
+
+def _plain(text: Any) -> str:
+    return str(text.Text or "") if isinstance(text, ua.LocalizedText) else str(text or "")
+
+
+def _parse(word: str, kind: ua.VariantType) -> Value:
+    if kind is ua.VariantType.Boolean:
+        known = {
+            "true": True,
+            "on": True,
+            "1": True,
+            "yes": True,
+            "false": False,
+            "off": False,
+            "0": False,
+            "no": False,
+        }
+        if word.lower() not in known:
+            raise ValueError(word)
+        return known[word.lower()]
+    if kind in (ua.VariantType.Float, ua.VariantType.Double):
+        return float(word)
+    return word if kind is ua.VariantType.String else int(word, 0)
+
+
+@contextlib.contextmanager
+def _explained(url: str, *, encrypted: bool, thumbprint: str = "") -> Any:
+    """Turn what the library and the network raise into sentences that help."""
+    untrusted = (
+        f"{url} does not trust this command line's certificate; on the node's machine: "
+        f"gridnode trust accept {thumbprint or 'THUMBPRINT'}"
+    )
+    try:
+        yield
+    except ConnectionRefusedError as error:
+        raise ClientError(f"nobody listens on {url}; is the node running? (gridnode run SITE)") from error
+    except socket.gaierror as error:
+        raise ClientError(f"the host of {url} is not known: {error.strerror}") from error
+    except TimeoutError as error:
+        raise ClientError(f"{url} does not answer") from error
+    except ua.UaStatusCodeError as error:
+        name = status_text(error.code)
+        if name in _WRONG_USER:
+            raise ClientError(f"{url} refused the login ({name}): wrong user or password, or none given") from error
+        if name in _NOT_TRUSTED and encrypted:
+            raise ClientError(untrusted) from error
+        raise ClientError(f"{url} refused: {name}") from error
+    except OSError as error:
+        if thumbprint:  # it closed the connection while the channel was being opened
+            raise ClientError(f"{url} closed the connection. If {untrusted}") from error
+        raise ClientError(f"the connection to {url} broke: {error.strerror or error}") from error
+    except ua.UaError as error:
+        raise ClientError(f"{url} answered what was not expected: {error}") from error
