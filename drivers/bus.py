@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from address_space.model import Clock, Publisher, Sample, Status
-from drivers.base import DriverError, Malformed, NoAnswer, Priority, Rejected, Setting, Unreachable
-from drivers.channel import Channel, Read, Request, Write
+from drivers.base import DriverError, NoAnswer, Priority, Rejected, Setting, Unreachable
+from drivers.channel import Channel, Write
+from drivers.exchange import Exchange, away
 from drivers.health import BackOff, ConnectionState
 from drivers.plan import ReadBlock
-from drivers.quiet import Lateness
-from drivers.spec import BusConfig, BusUnit, TcpPeer
-from drivers.statistics import Counters, Load, SystemPoints
+from drivers.spec import BusConfig, BusUnit
+from drivers.statistics import SystemPoints
 from drivers.unit import BUSY_RETRIES, BUSY_RETRY_S, Poll, Unit
 
 log = logging.getLogger("drivers.bus")
@@ -28,13 +28,14 @@ log = logging.getLogger("drivers.bus")
 _NO_ADDRESS: Final = 2
 _ACKNOWLEDGE: Final = 5
 _BUSY: Final = 6
-_GATEWAY: Final = (10, 11)  # the gateway knows that the unit is away
 # A closed channel is tried again at the latest after this, whatever the pause of dead units is.
 _RECONNECT_MAX_S: Final = 10.0
 # After each failed probe the channel is free of probes for so many times what it cost: at most 10 % of its time.
 _PROBE_REST: Final = 9.0
-# A TCP peer that is gone without a word is found by silence: so many requests without a single byte.
-_SILENT_REOPEN: Final = 3
+# A probe waits this many times the slowest of the last answers, at least this long, and each fourth in full.
+_PROBE_LATENCIES: Final = 4
+_PROBE_LEAST_S: Final = 0.1
+_FULL_PROBE: Final = 4
 _STATISTICS_S: Final = 1.0
 _NEVER: Final = float("inf")
 # Shorter waits are not worth a timer, and a time that was summed up may miss its mark by a rounding.
@@ -67,14 +68,12 @@ class Bus:
         now = clock.monotonic()
         self._units = [Unit(unit, config, publisher, now) for unit in units]
         self._by_device = {unit.config.device_id: unit for unit in self._units}
-        self._by_address = {unit.config.unit: unit for unit in self._units}
         self._orders: list[_Order] = []
         self._numbers = 0
         self._wake = asyncio.Event()
         self._state = ConnectionState.UNKNOWN
         self._system = SystemPoints(publisher, config.id)
-        self._counters = Counters()
-        self._load = Load(now)
+        self._exchange = Exchange(config, channel, clock, self._units)
         self._show_at = now
         self._back_off = BackOff(
             config.retry_min_s, min(max(config.retry_min_s, _RECONNECT_MAX_S), config.retry_max_s), config.id
@@ -84,10 +83,7 @@ class Bus:
         self._opened_once = False
         self._down = ""  # why the channel cannot be opened; "" = it can, as far as is known
         self._stopped = False
-        self._free_at = now  # silence between two frames
-        self._quiet: tuple[Lateness, float] | None = None  # whose late answer is waited for, and until when
         self._probe_at = now  # when the next probe of a dead unit is affordable
-        self._silent = 0  # requests in a row without a byte from anybody
 
     # --- the port of control
 
@@ -153,11 +149,11 @@ class Bus:
             else:
                 await self._connect()
             return
-        if self._quiet is not None:
-            await self._listen(*self._quiet)
+        if self._exchange.quiet is not None:
+            await self._exchange.listen()
             return
-        if now < self._free_at:
-            await self._pause(self._free_at, wakes=False)
+        if now < self._exchange.free_at:
+            await self._pause(self._exchange.free_at, wakes=False)
             return
         work, at = self._next(now)
         if work is None:
@@ -231,7 +227,7 @@ class Bus:
         except Unreachable as error:
             now, ticks = self._clock.monotonic(), self._clock.now()
             log.log(logging.DEBUG if self._down else logging.WARNING, "bus %s: %s", self._config.id, error)
-            self._down = self._counters.last_error = str(error)
+            self._down = self._exchange.counters.last_error = str(error)
             self._open_at = now + self._back_off.pause_s()
             self._state = ConnectionState.OFFLINE
             self._show_at = now
@@ -245,12 +241,12 @@ class Bus:
         if self._down or not self._opened_once:
             log.info("bus %s: open", self._config.id)
         if self._opened_once:
-            self._counters.reconnects += 1
-        self._opened_once, self._open, self._down, self._quiet = True, True, "", None
+            self._exchange.counters.reconnects += 1
+        self._opened_once, self._open, self._down = True, True, ""
         self._state = ConnectionState.ONLINE
         self._show_at = now
         self._back_off.reset()
-        self._free_at = now
+        self._exchange.opened()
         for unit in self._units:
             unit.health.channel_back(now)
             unit.restart(now)
@@ -258,157 +254,11 @@ class Bus:
     async def _lost(self, reason: str) -> None:
         """The channel went away: try at once to open it again, then with growing pauses."""
         log.warning("bus %s: lost: %s", self._config.id, reason)
-        self._counters.last_error = reason
+        self._exchange.counters.last_error = reason
         self._open = False
         self._state = ConnectionState.SUSPECT
         await self._channel.close()
         self._open_at = self._clock.monotonic()
-
-    async def _listen(self, lateness: Lateness, until: float) -> None:
-        """A quiet window: nothing is sent; it ends early when all that was awaited has come."""
-        start = self._clock.monotonic()
-        if start < until:
-            await self._channel.drain(until)
-        now = self._clock.monotonic()
-        self._load.used(now - start)
-        heard = self._hear()
-        if now >= until - _SHORTEST_S or (heard and not lateness.owes(now)):
-            self._quiet = None
-            self._free_at = now + self._gap_s()
-
-    def _gap_s(self) -> float:
-        return self._channel.gap_s + self._config.gap_s
-
-    def _hear(self) -> bool:
-        """Note what came unasked; True when something came."""
-        strays = self._channel.strays()
-        for stray in strays:
-            unit = self._by_address.get(stray.unit)
-            late = unit is not None and unit.lateness.came(stray)
-            for counters in (self._counters, *((unit.counters,) if unit else ())):
-                if late:
-                    counters.late_replies += 1
-                else:
-                    counters.malformed += 1
-        return bool(strays)
-
-    # --- one request
-
-    async def _exchange(self, unit: Unit, request: Request) -> tuple[bytes, int]:
-        """Send one request; the data of its answer and the source time. Keeps all rules of silence and all counts."""
-        start = max(self._free_at, unit.ready_at)
-        if start > self._clock.monotonic():
-            await self._clock.sleep(start - self._clock.monotonic())
-        start = self._clock.monotonic()
-        deadline = start + self._config.timeout_s
-        both = (unit.counters, self._counters)
-        for counters in both:
-            counters.requests += 1
-        try:
-            payload = await self._channel.transact(request, deadline)
-        except NoAnswer as error:
-            self._silent = 0 if self._hear() else self._silent + 1
-            self._missed(unit, request, deadline, f"no answer to a {request}")
-            if (
-                self._silent >= _SILENT_REOPEN
-                and self._silent % _SILENT_REOPEN == 0
-                and isinstance(self._config.link, TcpPeer)
-            ):
-                raise Unreachable(f"{self._silent} requests without a byte from the other side") from error
-            raise
-        except Malformed as error:
-            self._silent = 0
-            for counters in both:
-                counters.malformed += 1
-            self._missed(unit, request, deadline, f"{error}", silent=False)
-            raise
-        except Rejected as error:
-            ticks = self._clock.now()
-            self._silent = 0
-            self._finished(unit, start)
-            self._rejected(unit, error, ticks)
-            raise
-        else:
-            ticks = self._clock.now()
-            self._silent = 0
-            self._finished(unit, start)
-            self._answered(unit, ticks)
-            return payload, ticks
-        finally:
-            now = self._clock.monotonic()
-            self._load.used(now - start)
-            self._free_at = max(self._free_at, now + self._gap_s())
-            unit.ready_at = max(unit.ready_at, now + unit.profile.modbus.min_interval_s)
-
-    def _finished(self, unit: Unit, start: float) -> None:
-        now = self._clock.monotonic()
-        self._load.answered(now - start)
-        if self._hear() and not self._channel.numbered:
-            # More came than was asked for: something is out of step, so let it run dry.
-            self._quiet = (unit.lateness, now + unit.lateness.window_s())
-
-    def _answered(self, unit: Unit, ticks: int) -> None:
-        unit.counters.last_answer = ticks
-        was = unit.health.state
-        if unit.health.answered():
-            if was is ConnectionState.OFFLINE:
-                unit.restart(self._clock.monotonic())
-            unit.show(ticks)
-        if was is not ConnectionState.OUT_OF_SERVICE:
-            unit.rejoice()
-
-    def _rejected(self, unit: Unit, error: Rejected, ticks: int) -> None:
-        for counters in (unit.counters, self._counters):
-            counters.rejections += 1
-            counters.failures += 1
-        if error.code in _GATEWAY:
-            unit.complain(str(error))
-            self._failed(unit, self._clock.monotonic(), ticks, fatal=True)
-            raise _away(f"{unit.name}: {error}") from error
-        unit.counters.last_error = self._counters.last_error = str(error)
-        self._answered(unit, ticks)
-
-    def _missed(self, unit: Unit, request: Request, deadline: float, text: str, *, silent: bool = True) -> None:
-        """A request went without a usable answer: silence, another size next time, and a mark against the unit."""
-        now, ticks = self._clock.monotonic(), self._clock.now()
-        self._hear()
-        for counters in (unit.counters, self._counters):
-            counters.failures += 1
-            counters.timeouts += silent
-            counters.last_error = text
-        unit.complain(text)
-        window_s = unit.lateness.window_s()
-        if self._channel.numbered:
-            unit.ready_at = max(unit.ready_at, now + window_s)
-        else:
-            unit.lateness.lost(request, deadline)
-            self._quiet = (unit.lateness, now + window_s)
-        if unit.health.failures:
-            # The second failure in a row: let the others have the channel first.
-            unit.ready_at = max(unit.ready_at, now + self._config.timeout_s)
-        self._failed(unit, now, ticks)
-
-    def _failed(self, unit: Unit, now: float, ticks: int, *, fatal: bool = False) -> None:
-        if unit.health.failed(now, fatal=fatal):
-            unit.show(ticks)
-        if not unit.health.is_polled:
-            unit.verified = not unit.profile.identify  # whatever comes back may be another device
-        unit.unreachable(ticks)
-
-    def _ambiguous(self, unit: Unit, request: Request) -> bool:
-        """True when an exception may belong to an earlier, lost request: exceptions have no size to tell by."""
-        return not self._channel.numbered and bool(unit.lateness.avoid(request.function, self._clock.monotonic()))
-
-    async def _fetch(self, unit: Unit, block: ReadBlock) -> tuple[bytes, int]:
-        """Read one block; raises NoAnswer also for a refusal that may be meant for an earlier request."""
-        request = Read(unit.config.unit, block.table, block.address, block.count)
-        doubtful = self._ambiguous(unit, request)
-        try:
-            return await self._exchange(unit, request)
-        except Rejected as error:
-            if doubtful:
-                raise NoAnswer(f"{unit.name}: {error}, or a late answer to an earlier request") from error
-            raise
 
     # --- polls and probes
 
@@ -426,7 +276,7 @@ class Bus:
             return
         for piece in pieces:
             try:
-                payload, ticks = await self._fetch(unit, piece)
+                payload, ticks = await self._exchange.fetch(unit, piece)
                 unit.publish(piece, payload, ticks)
             except Rejected as error:
                 self._refused(unit, poll, piece, error)
@@ -434,10 +284,10 @@ class Bus:
             except DriverError:
                 self._retry(poll)
                 raise
-            while self._quiet is not None and piece is not pieces[-1]:
-                await self._listen(*self._quiet)
+            while self._exchange.quiet is not None and piece is not pieces[-1]:
+                await self._exchange.listen()
         if poll.done(self._clock.monotonic()):
-            self._load.overran()
+            self._exchange.load.overran()
 
     def _retry(self, poll: Poll) -> None:
         """A failed poll comes again after its period, at the latest after the first pause of a dead unit."""
@@ -446,7 +296,7 @@ class Bus:
         pause_s = self._config.retry_min_s
         poll.due = now + (pause_s if poll.period_s is None else min(poll.period_s, pause_s))
         if missed:
-            self._load.overran()
+            self._exchange.load.overran()
 
     def _refused(self, unit: Unit, poll: Poll, piece: ReadBlock, error: Rejected) -> None:
         now, ticks = self._clock.monotonic(), self._clock.now()
@@ -477,16 +327,23 @@ class Bus:
             unit.health.retry_at = max(unit.lateness.settled_at(), start + self._config.retry_min_s)
             return
         try:
-            await self._fetch(unit, pieces[0])
+            await self._exchange.fetch(unit, pieces[0], self._probe_timeout_s(unit))
         except Rejected:
             pass  # a refusal is an answer too
         except DriverError:
-            cost_s = self._clock.monotonic() - start + (unit.lateness.window_s() if self._quiet else 0.0)
+            cost_s = self._clock.monotonic() - start + (unit.lateness.window_s() if self._exchange.quiet else 0.0)
             if any(one.health.is_polled for one in self._units):
                 self._probe_at = self._clock.monotonic() + cost_s * (1 + _PROBE_REST)
             raise
         if state is ConnectionState.OUT_OF_SERVICE:
             await self._identify(unit)
+
+    def _probe_timeout_s(self, unit: Unit) -> float:
+        """As long as answers take on this bus, so that a dead unit costs the others little; now and then in full."""
+        slowest_s = self._exchange.load.slowest_s
+        if slowest_s is None or unit.health.failures % _FULL_PROBE == 0:
+            return self._config.timeout_s
+        return min(self._config.timeout_s, max(_PROBE_LEAST_S, _PROBE_LATENCIES * slowest_s))
 
     async def _identify(self, unit: Unit) -> bool:
         """Check that the device is the one that the profile describes; False when it is not, or not known."""
@@ -499,12 +356,12 @@ class Bus:
                     unit.ready_at = unit.lateness.settled_at()
                     return False
                 for piece in pieces:
-                    payload, _ = await self._fetch(unit, piece)
+                    payload, _ = await self._exchange.fetch(unit, piece)
                     seen.update(unit.decode(piece, payload))
             wrong = unit.check(seen)
         except Rejected as error:
             if error.code != _NO_ADDRESS:
-                unit.complain(str(error))
+                unit.complain(str(error), self._clock.monotonic())
                 unit.ready_at = self._clock.monotonic() + self._config.retry_min_s
                 return False
             wrong = str(error)
@@ -558,7 +415,7 @@ class Bus:
             for attempt in range(BUSY_RETRIES + 1):
                 await self._calm(unit, deadline)
                 try:
-                    await self._exchange(unit, request)
+                    await self._exchange.send(unit, request)
                 except Rejected as error:
                     if error.code == _ACKNOWLEDGE:
                         break  # taken, and not finished yet: what confirms the command will tell
@@ -581,14 +438,14 @@ class Bus:
             for piece in pieces:
                 await self._calm(unit, deadline)
                 try:
-                    payload, ticks = await self._fetch(unit, piece)
+                    payload, ticks = await self._exchange.fetch(unit, piece)
                 except Rejected as error:
                     if error.code != _NO_ADDRESS or piece.count <= block.count:
                         raise
                     raise NoAnswer(f"{unit.name}: a late answer is still waited for") from error
                 unit.publish(piece, payload, ticks)
         if not unit.present:
-            raise _away(f"{unit.name}: the gateway reports that the device is not there")
+            raise away(f"{unit.name}: the gateway reports that the device is not there")
         return {point: self._publisher.sample(self._publisher.slot(unit.config.device_id, point)) for point in points}
 
     async def _vouch(self, unit: Unit) -> None:
@@ -601,8 +458,8 @@ class Bus:
 
     async def _calm(self, unit: Unit, deadline: float) -> None:
         """Wait out a quiet window in the middle of an order; raises NoAnswer when that is past its deadline."""
-        while self._quiet is not None:
-            await self._listen(*self._quiet)
+        while self._exchange.quiet is not None:
+            await self._exchange.listen()
         if self._clock.monotonic() > deadline:
             raise NoAnswer(f"{unit.name}: not sent before its deadline")
 
@@ -625,7 +482,9 @@ class Bus:
             return
         ticks = self._clock.now()
         self._show_at = now + _STATISTICS_S
-        self._system.publish({"connection": int(self._state)} | self._counters.facts() | self._load.facts(now), ticks)
+        self._system.publish(
+            {"connection": int(self._state)} | self._exchange.counters.facts() | self._exchange.load.facts(now), ticks
+        )
         for unit in self._units:
             unit.show(ticks)
 
@@ -633,10 +492,3 @@ class Bus:
 def _is_loss(error: DriverError) -> bool:
     """True when the channel itself is gone."""
     return isinstance(error, Unreachable) and not isinstance(error, NoAnswer)
-
-
-def _away(text: str) -> NoAnswer:
-    """Somebody who knows says that a unit is not there: no time-out, and the channel is well."""
-    error = NoAnswer(text)
-    error.status = Status.BAD_NO_COMMUNICATION
-    return error

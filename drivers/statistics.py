@@ -63,6 +63,11 @@ class Load:
         """An answer took that long."""
         self._latencies.append(seconds)
 
+    @property
+    def slowest_s(self) -> float | None:
+        """Longest of the last latencies; None before the first answer."""
+        return max(self._latencies, default=None)
+
     def overran(self) -> None:
         """A poll was left out because its successor was due already."""
         self._overran = True

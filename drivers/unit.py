@@ -23,6 +23,8 @@ UNSUPPORTED_RETRY_S: Final = 3600.0
 # A device that said it is busy (exceptions 5 and 6) is asked again so soon, so often.
 BUSY_RETRY_S: Final = 0.2
 BUSY_RETRIES: Final = 3
+# A unit that loses an answer now and then is complained about at most so often.
+LOUD_AGAIN_S: Final = 60.0
 # A SunSpec scale factor that nobody has read yet cannot scale a write.
 _EXPONENT_STATUS: Final = Status.BAD_INVALID_STATE
 _HEALTHS: Final = {
@@ -102,6 +104,7 @@ class Unit:
         self.verified = not config.profile.identify
         self.ready_at = now  # not before: its interval, or its quiet window on a numbered channel
         self._complained = False
+        self._loud_at = now  # a bad line loses answers all the time: not before is it said again
 
     # --- what to read
 
@@ -270,10 +273,24 @@ class Unit:
         facts: dict[str, Value] = {"connection": int(state), "device_health": _HEALTHS.get(state, 0)}
         self._system.publish(facts | self.counters.facts(), ticks)
 
-    def complain(self, text: str) -> None:
-        """Say that something failed: loudly the first time, then for debugging only."""
+    def yield_to_others(self, now: float) -> None:
+        """After a lost request its polls wait as if they were due only now: those of other units go first."""
+        for poll in self.polls:
+            if poll.due is not None and poll.due < now:
+                poll.due = now
+
+    def complain(self, text: str, now: float) -> None:
+        """Say that something failed: loudly the first time in a while, then for debugging only."""
         self.counters.last_error = text
-        log.log(logging.DEBUG if self._complained else logging.WARNING, "%s: %s", self.name, text)
+        loud = not self._complained and now >= self._loud_at
+        log.log(logging.WARNING if loud else logging.DEBUG, "%s: %s", self.name, text)
+        if loud:
+            self._complained = True
+            self._loud_at = now + LOUD_AGAIN_S
+
+    def give_up(self) -> None:
+        """Say that it is only probed from now on."""
+        log.warning("%s: offline: %s", self.name, self.counters.last_error)
         self._complained = True
 
     def rejoice(self) -> None:

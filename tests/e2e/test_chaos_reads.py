@@ -136,4 +136,4 @@ async def test_no_answer_of_a_bad_line_becomes_a_wrong_value(
         assert judge.wrong == []
         assert slave.violations == []
         assert all(slave.dice.thrown[fault] for fault in Fault)
-        assert judge.good > reads  # most answers are good, and most have several values
+        assert judge.good > reads // 2  # and it was no empty run
