@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,10 +43,8 @@ class RawClient:
 
     async def close(self) -> None:
         self.writer.close()
-        try:
+        with suppress(ConnectionError):
             await self.writer.wait_closed()
-        except ConnectionError:
-            pass
 
     async def send(self, data: bytes) -> None:
         self.writer.write(data)

@@ -1,4 +1,4 @@
-"""What the OPC UA server refuses, over real sockets: by strangers, by clients with a session, by users of every role."""
+"""What the OPC UA server refuses to strangers, to clients with a session and to users of every role; real sockets."""
 
 import asyncio
 import logging
