@@ -1,0 +1,461 @@
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asyncua import ua
+from asyncua.common.utils import Buffer
+from asyncua.server.internal_server import InternalServer
+from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary
+from hypothesis import given
+from hypothesis import strategies as st
+
+from address_space.builder import build
+from address_space.image import ProcessImage
+from address_space.model import (
+    TICKS_PER_S,
+    Batch,
+    DataType,
+    Device,
+    DeviceClass,
+    Point,
+    PointKind,
+    Value,
+    device_model,
+    ticks_to_datetime,
+)
+from address_space.nodes import NodeMap
+from address_space.shape import NS_SITE, node_id
+from address_space.system import node_model
+from node.control.desk import Caller
+from node.historian.history import Columns
+from node.historian.journal import Journal
+from node.server.compat import install_nodes
+from node.server.history import HistoryReader
+from node.server.history_data import history_data, wire_type
+from node.server.history_points import POINTS_PER_SESSION
+from node.server.reading import Stamps
+from node.server.request import ServiceRefused
+from node.server.roles import Role
+from tests.fake_clock import START, FakeClock
+from tests.tools import require_cases
+
+CALLER = Caller("ann", Role.OBSERVER)
+MODEL = device_model(
+    "test.plant",
+    DeviceClass.GENERIC,
+    (
+        Point("power", "Power", "", DataType.DOUBLE, PointKind.ANALOG, unit="W", historize=True),
+        Point("level", "Level", "", DataType.INT32, PointKind.DATA, historize=True),
+        Point("scratch", "Scratch", "", DataType.DOUBLE, PointKind.DATA),
+    ),
+)
+SOURCE = ua.TimestampsToReturn.Source
+# 5:00 of the tables; the day is arbitrary.
+FIVE = START + 5 * 3600 * TICKS_PER_S
+MINUTE = 60 * TICKS_PER_S
+
+
+class Session:
+    """Who reads; continuation points belong to it."""
+
+
+class House:
+    """An address space and its history, without sockets."""
+
+    def __init__(self, image: ProcessImage, journal: Journal, reader: HistoryReader) -> None:
+        self.image = image
+        self.journal = journal
+        self.reader = reader
+        self.session = Session()
+
+    def record(self, times: Iterable[int], point: str = "power") -> None:
+        slot = self.image.slot("xw1", point)
+        for number, ticks in enumerate(times):
+            self.image.publish(Batch([slot], [float(number)], [0], ticks))
+
+    async def read(
+        self,
+        start: int | None = None,
+        end: int | None = None,
+        count: int = 0,
+        *,
+        bounds: bool = False,
+        node: str | ua.NodeId = "xw1.power",
+        token: bytes | None = None,
+        wanted: ua.TimestampsToReturn = SOURCE,
+        session: object = None,
+    ) -> ua.HistoryReadResult:
+        details = ua.ReadRawModifiedDetails(
+            IsReadModified=False,
+            StartTime=_moment(start),
+            EndTime=_moment(end),
+            NumValuesPerNode=count,
+            ReturnBounds=bounds,
+        )
+        (result,) = await self.ask(details, [item(node, token)], wanted=wanted, session=session)
+        return result
+
+    async def ask(
+        self,
+        details: Any,
+        items: Sequence[ua.HistoryReadValueId],
+        *,
+        wanted: ua.TimestampsToReturn = SOURCE,
+        release: bool = False,
+        session: object = None,
+    ) -> list[ua.HistoryReadResult]:
+        parameters = ua.HistoryReadParameters(details, wanted, release, list(items))
+        results = await self.reader.read(parameters, session or self.session, CALLER)
+        # As a client gets them.
+        return [struct_from_binary(ua.HistoryReadResult, Buffer(struct_to_binary(result))) for result in results]
+
+
+def _moment(ticks: int | None) -> datetime:
+    return ticks_to_datetime(ticks or 0)
+
+
+def item(node: str | ua.NodeId = "xw1.power", token: bytes | None = None) -> ua.HistoryReadValueId:
+    nodeid = node_id(node, NS_SITE) if isinstance(node, str) else node
+    return ua.HistoryReadValueId(NodeId=nodeid, ContinuationPoint=token)
+
+
+def values(result: ua.HistoryReadResult) -> list[ua.DataValue]:
+    found: list[ua.DataValue] = result.HistoryData.DataValues
+    return found
+
+
+def times(result: ua.HistoryReadResult) -> list[datetime]:
+    return [value.SourceTimestamp for value in values(result)]
+
+
+def status(result: ua.HistoryReadResult) -> str:
+    return str(result.StatusCode.name)
+
+
+def make_image(clock: FakeClock) -> ProcessImage:
+    return ProcessImage([Device("xw1", MODEL), Device("node", node_model())], clock)
+
+
+async def build_nodes() -> NodeMap:
+    nodes, clock = NodeMap(), FakeClock()
+    internal = InternalServer()
+    install_nodes(internal, nodes)
+    await internal.init()
+    build(nodes, make_image(clock), clock, "test")
+    await internal.stop()
+    return nodes
+
+
+@pytest.fixture(scope="module")
+def nodes() -> NodeMap:
+    """The address space of the plant; a NodeId tells a slot, and every image of these devices has the same."""
+    return asyncio.run(build_nodes())
+
+
+@pytest.fixture
+async def house(tmp_path: Path, clock: FakeClock, nodes: NodeMap) -> AsyncIterator[House]:
+    image = make_image(clock)
+    journal = Journal(tmp_path / "history.db", image, clock)
+    image.tap(journal.offer)
+    await journal.flush()
+    yield House(image, journal, HistoryReader(journal, nodes, image))
+    await journal.stop()
+
+
+# --- the table of OPC 10000-11
+
+
+def at(text: str | None) -> int | None:
+    if text is None:
+        return None
+    hours, minutes = text.split(":")
+    return FIVE + ((int(hours) - 5) * 60 + int(minutes)) * MINUTE
+
+
+async def follows(house: House, case: dict[str, Any]) -> None:
+    start, end = at(case["start"]), at(case["end"])
+    result = await house.read(start, end, case["num_values"], bounds=case["return_bounds"])
+    assert bool(result.ContinuationPoint) is case["continuation_point"], case
+    if case["expect"] == ["NODATA"]:
+        assert status(result) == "GoodNoData", case
+        assert not values(result), case
+        return
+    assert status(result) == "Good", case
+    got = values(result)
+    assert len(got) == len(case["expect"]), case
+    travel = (start, end) if start is not None else (end, None)
+    for position, (value, wanted) in enumerate(zip(got, case["expect"], strict=True)):
+        if wanted in ("FIRST", "LAST"):
+            assert value.StatusCode.name == "BadBoundNotFound", case
+            assert value.Value.Value is None, case
+            edge = travel[0] if position == 0 else travel[1]
+            assert edge is None or value.SourceTimestamp == ticks_to_datetime(edge), case
+        else:
+            assert value.SourceTimestamp == ticks_to_datetime(at(wanted) or 0), case
+            assert value.StatusCode.is_good(), case
+
+
+async def test_the_published_cases_hold(house: House) -> None:
+    table = json.loads((require_cases() / "part11_readraw.json").read_text(encoding="utf-8"))
+    house.record(at(text) or 0 for text in table["stored"])
+    for committed in (False, True):  # from memory, then from the file
+        if committed:
+            await house.journal.flush()
+        for case in table["cases"]:
+            await follows(house, case)
+
+
+def case(
+    start: str | None, end: str | None, count: int, expect: list[str], *, bounds: bool = False, more: bool = False
+) -> dict[str, Any]:
+    return {
+        "start": start, "end": end, "num_values": count, "return_bounds": bounds,
+        "expect": expect, "continuation_point": more,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        # By hand from the rules: end excluded, a page is full only when more lies behind it.
+        case("5:00", "5:05", 0, ["5:00", "5:02", "5:03"]),
+        case("5:00", "5:05", 3, ["5:00", "5:02", "5:03"]),
+        case("5:00", "5:05", 2, ["5:00", "5:02"], more=True),
+        case("5:05", "5:00", 0, ["5:05", "5:03", "5:02"]),
+        case("5:04", "5:01", 0, ["5:03", "5:02"]),
+        case("5:06", None, 1, ["5:06"]),
+        case("5:06", None, 2, ["5:06"]),
+        case(None, "5:02", 2, ["5:02", "5:00"]),
+        case(None, "5:02", 1, ["5:02"], more=True),
+        case("5:07", "5:09", 0, ["NODATA"]),
+        case("4:00", "4:30", 0, ["FIRST", "5:00"], bounds=True),
+        case("5:07", "5:09", 0, ["5:06", "LAST"], bounds=True),
+        case("5:09", "4:59", 0, ["LAST", "5:06", "5:05", "5:03", "5:02", "5:00", "FIRST"], bounds=True),
+        case("5:00", "5:00", 0, ["5:00", "5:02"], bounds=True),
+        case("5:06", "5:06", 0, ["5:06", "LAST"], bounds=True),
+        case("5:00", None, 5, ["5:00", "5:02", "5:03", "5:05", "5:06"], bounds=True, more=True),
+    ],
+    ids=str,
+)
+async def test_our_own_cases_hold(house: House, one: dict[str, Any]) -> None:
+    house.record(FIVE + minute * MINUTE for minute in (0, 2, 3, 5, 6))
+    await house.journal.flush()
+    await follows(house, one)
+
+
+# --- paging
+
+
+async def all_pages(house: House, start: int | None, end: int | None, count: int, *, bounds: bool) -> list[Any]:
+    found: list[Any] = []
+    token: bytes | None = None
+    while True:
+        result = await house.read(start, end, count, bounds=bounds, token=token)
+        got = values(result)
+        assert len(got) <= count or not count
+        assert got or token is None
+        found += [(v.SourceTimestamp, v.Value.Value if v.Value else None, v.StatusCode.value) for v in got]
+        token = result.ContinuationPoint
+        if not token:
+            return found
+
+
+async def test_pages_of_every_size_add_up_to_the_whole_both_ways(house: House, seed: int) -> None:
+    rng = random.Random(seed)
+    house.record(FIVE + number * MINUTE for number in rng.sample(range(60), 30))
+    await house.journal.flush()
+    for _ in range(60):
+        start, end = (FIVE + rng.randrange(-2, 62) * MINUTE for _ in range(2))
+        bounds = rng.random() < 0.5
+        everything = await all_pages(house, start, end, 0, bounds=bounds)
+        assert await all_pages(house, start, end, rng.randrange(1, 12), bounds=bounds) == everything
+        if bounds and start != end:
+            assert await all_pages(house, end, start, rng.randrange(1, 12), bounds=True) == everything[::-1]
+
+
+async def test_a_read_of_all_values_comes_in_pages_of_ten_thousand(house: House) -> None:
+    house.record(range(FIVE, FIVE + 25_000 * 10, 10))
+    sizes, token = [], None
+    for _ in range(3):
+        result = await house.read(FIVE, FIVE + MINUTE * 60, token=token)
+        sizes.append(len(values(result)))
+        token = result.ContinuationPoint
+    assert sizes == [10_000, 10_000, 5_000]
+    assert not token
+
+
+async def test_a_continuation_point_serves_one_node_of_one_session_once(house: House) -> None:
+    house.record(FIVE + minute * MINUTE for minute in range(9))
+    first = await house.read(FIVE, None, 3)
+    token = first.ContinuationPoint
+    other = await house.read(FIVE, None, 3, token=token, session=Session())
+    assert status(other) == "BadContinuationPointInvalid"
+    assert status(await house.read(FIVE, None, 3, token=token, node="xw1.level")) == "BadContinuationPointInvalid"
+    second = await house.read(FIVE, None, 3, token=token)
+    assert times(second) == [ticks_to_datetime(FIVE + minute * MINUTE) for minute in (3, 4, 5)]
+    assert second.ContinuationPoint != token
+    assert status(await house.read(FIVE, None, 3, token=token)) == "BadContinuationPointInvalid"
+    assert status(await house.read(FIVE, None, 3, token=b"\0" * 8)) == "BadContinuationPointInvalid"
+
+
+async def test_a_released_continuation_point_is_gone_and_gives_no_data(house: House) -> None:
+    house.record(FIVE + minute * MINUTE for minute in range(9))
+    token = (await house.read(FIVE, None, 3)).ContinuationPoint
+    details = ua.ReadRawModifiedDetails(IsReadModified=False)
+    for expected in ("Good", "BadContinuationPointInvalid"):
+        (result,) = await house.ask(details, [item(token=token)], release=True)
+        assert status(result) == expected
+        assert not result.HistoryData
+    assert status(await house.read(FIVE, None, 3, token=token)) == "BadContinuationPointInvalid"
+
+
+async def test_a_session_has_a_bounded_number_of_points_and_the_oldest_goes(house: House) -> None:
+    house.record(FIVE + minute * MINUTE for minute in range(9))
+    tokens = [(await house.read(FIVE, None, 3)).ContinuationPoint for _ in range(POINTS_PER_SESSION + 1)]
+    assert status(await house.read(token=tokens[0])) == "BadContinuationPointInvalid"
+    assert status(await house.read(token=tokens[1])) == "Good"
+
+
+async def test_points_go_with_their_session(house: House) -> None:
+    house.record(FIVE + minute * MINUTE for minute in range(9))
+    session = Session()
+    await house.read(FIVE, None, 3, session=session)
+    assert len(house.reader._points._sessions) == 1
+    del session
+    assert len(house.reader._points._sessions) == 0
+
+
+# --- what is refused
+
+
+async def test_each_node_has_its_own_answer(house: House) -> None:
+    house.record([FIVE])
+    details = ua.ReadRawModifiedDetails(
+        IsReadModified=False, StartTime=_moment(FIVE), EndTime=_moment(FIVE + 1), ReturnBounds=False
+    )
+    strange = item()
+    strange.DataEncoding = ua.QualifiedName("Default XML")
+    cut = item()
+    cut.IndexRange = "0:1"
+    results = await house.ask(
+        details,
+        [item(), item("xw1.scratch"), item("xw1"), item("xw9.power"), item("xw1.level"), strange, cut],
+    )
+    assert [status(result) for result in results] == [
+        "Good",
+        "BadHistoryOperationUnsupported",
+        "BadHistoryOperationUnsupported",
+        "BadNodeIdUnknown",
+        "GoodNoData",
+        "BadDataEncodingUnsupported",
+        "BadIndexRangeInvalid",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "count"), [(None, None, 5), (FIVE, None, 0), (None, FIVE, 0), (None, None, 0)]
+)
+async def test_two_of_start_end_and_number_are_needed(
+    house: House, start: int | None, end: int | None, count: int
+) -> None:
+    assert status(await house.read(start, end, count)) == "BadHistoryOperationInvalid"
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        ua.ReadRawModifiedDetails(IsReadModified=True),
+        ua.ReadProcessedDetails(),
+        ua.ReadAtTimeDetails(),
+        ua.ReadEventDetails(),
+    ],
+    ids=lambda details: type(details).__name__,
+)
+async def test_what_is_not_there_yet_is_refused_per_node(house: House, details: Any) -> None:
+    results = await house.ask(details, [item(), item("xw9.power")])
+    assert [status(result) for result in results] == ["BadHistoryOperationUnsupported", "BadNodeIdUnknown"]
+
+
+@pytest.mark.parametrize("details", [None, ua.ExtensionObject(), ua.Argument()])
+async def test_details_that_are_none_refuse_the_request(house: House, details: Any) -> None:
+    with pytest.raises(ServiceRefused) as refused:
+        await house.ask(details, [item()])
+    assert refused.value.status == ua.StatusCodes.BadHistoryOperationInvalid
+
+
+@pytest.mark.parametrize("wanted", [ua.TimestampsToReturn.Neither, ua.TimestampsToReturn.Invalid])
+async def test_a_read_without_times_makes_no_sense(house: House, wanted: ua.TimestampsToReturn) -> None:
+    with pytest.raises(ServiceRefused) as refused:
+        await house.read(FIVE, FIVE + 1, wanted=wanted)
+    assert refused.value.status == ua.StatusCodes.BadTimestampsToReturnInvalid
+
+
+@pytest.mark.parametrize(
+    ("wanted", "source", "server"), [("Source", True, False), ("Server", False, True), ("Both", True, True)]
+)
+async def test_the_wanted_times_are_returned(house: House, wanted: str, source: bool, server: bool) -> None:
+    house.record([FIVE])
+    (value,) = values(await house.read(FIVE, FIVE, wanted=ua.TimestampsToReturn[wanted]))
+    moment = ticks_to_datetime(FIVE)
+    assert (value.SourceTimestamp, value.ServerTimestamp) == (moment if source else None, moment if server else None)
+
+
+async def test_a_file_that_cannot_be_read_is_said_and_loses_no_continuation_point(house: House) -> None:
+    house.record(FIVE + minute * MINUTE for minute in range(9))
+    token = (await house.read(FIVE, None, 3)).ContinuationPoint
+    reader, house.journal._reader = house.journal._reader, None
+    assert status(await house.read(FIVE, None, 3, token=token)) == "BadResourceUnavailable"
+    house.journal._reader = reader
+    assert len(values(await house.read(FIVE, None, 3, token=token))) == 3
+
+
+# --- bytes
+
+BOTH = Stamps(source=True, server=True)
+one_value = st.one_of(st.none(), st.booleans(), st.floats(), st.integers(-(2**63), 2**64 - 1), st.text())
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 10**17), one_value, st.integers(0, 2**32 - 1)), max_size=20),
+    st.sampled_from([*DataType, 13]),
+)
+def test_asyncua_reads_from_our_bytes_what_was_recorded(
+    samples: list[tuple[int, Value | None, int]], data_type: int
+) -> None:
+    columns = Columns()
+    for ticks, value, code in samples:
+        columns.append(ticks * 10, value, code)
+    packed = struct_to_binary(history_data(columns, data_type, BOTH))
+    result = struct_from_binary(ua.HistoryReadResult, Buffer(b"\0" * 4 + b"\xff" * 4 + packed))
+    assert len(values(result)) == len(samples)
+    for got, (ticks, value, code) in zip(values(result), samples, strict=True):
+        assert got.StatusCode.value == code
+        assert got.SourceTimestamp == got.ServerTimestamp == ticks_to_datetime(ticks * 10)
+        if value is None or code & 0x80000000:
+            assert got.Value.Value is None
+        elif got.Value.VariantType == ua.VariantType.DateTime:
+            assert isinstance(value, int)
+        elif got.Value.VariantType == ua.VariantType.Float:
+            assert got.Value.Value == pytest.approx(value, rel=1e-6, abs=1e-37, nan_ok=True)
+        elif isinstance(value, float):
+            assert repr(got.Value.Value) == repr(value)
+        elif got.Value.VariantType == ua.VariantType.Double:
+            assert got.Value.Value == float(value)
+        else:
+            assert got.Value.Value == value
+
+
+def test_a_value_has_the_type_of_its_point_and_a_time_is_a_date() -> None:
+    time = Point("t", "t", "", DataType.INT64, PointKind.TIME)
+    columns = Columns()
+    columns.append(FIVE, FIVE, 0)
+    body = struct_to_binary(history_data(columns, wire_type(time), BOTH))
+    result = struct_from_binary(ua.HistoryReadResult, Buffer(b"\0" * 4 + b"\xff" * 4 + body))
+    (value,) = values(result)
+    assert value.Value.VariantType == ua.VariantType.DateTime
+    assert value.Value.Value == ticks_to_datetime(FIVE)
