@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol, TypeVar
 
@@ -17,6 +18,8 @@ from drivers.spec import BusConfig, BusUnit, SerialLine, TcpPeer
 
 STEP_S: Final = 0.1  # every device lives on this often
 
+
+log = logging.getLogger("drivers.simulator")
 
 _Device = TypeVar("_Device", bound=SimulatedDevice)
 
@@ -102,6 +105,7 @@ class Simulator:
             await self.stop()
             raise
         self._life = asyncio.create_task(self._live(), name="simulator")
+        self._life.add_done_callback(_note_end)
 
     async def stop(self) -> None:
         """Close everything and remove the symlinks; does nothing when it is stopped.
@@ -152,6 +156,12 @@ class Simulator:
             raise ValueError(f"device id {device.id} is used twice")
         self._devices[device.id] = device
         return device
+
+
+def _note_end(life: asyncio.Task[None]) -> None:
+    """Say at once that the devices stand still; `stop` raises the reason."""
+    if not life.cancelled() and (error := life.exception()) is not None:
+        log.error("simulated devices stand still after a fault: %r", error)
 
 
 def _byte_s(line: SerialLine) -> float:

@@ -16,6 +16,9 @@ import pytest
 from pymodbus import FramerType
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 
+from address_space.image import ProcessImage
+from address_space.model import Status, is_good
+from drivers import DRIVERS
 from drivers.base import Unreachable
 from drivers.profile import load_profile, shipped_profiles
 from drivers.simulator import Simulator
@@ -188,6 +191,42 @@ async def test_every_point_of_a_shipped_profile_can_be_read(profile_id: str, ord
                 checked += 1
         assert checked >= len(profile.sources) / 4 or profile_id == "generic.battery_meter"
         client.close()
+
+
+# --- the node's own driver against it, on every kind of link
+
+
+@pytest.mark.parametrize("framing", ["tcp", "rtu_over_tcp", "rtu"])
+async def test_the_modbus_driver_gets_every_polled_point_without_one_failure(framing: str, tmp_path: Path) -> None:
+    line = SerialLine(str(tmp_path / "tty"), baud=115200)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        peer = TcpPeer("127.0.0.1", free.getsockname()[1])
+    bus = BusConfig("bus", "modbus", line if framing == "rtu" else peer, framing)
+    units = [plants.unit(f"d{n}", n, load_profile(name)) for n, name in enumerate(MODBUS, 1)]
+    clock = RealClock()
+    image = ProcessImage([plants.device(unit, "bus") for unit in units], clock)
+    polled = {
+        f"{unit.device_id}.{point}": image.slot(unit.device_id, point)
+        for unit in units
+        for group in unit.profile.groups
+        for point in group.points
+    }
+    async with running((bus, units)):
+        task = asyncio.create_task(DRIVERS["modbus"](bus, units, image, clock).run())
+        try:
+            async with asyncio.timeout(20):
+                while waiting := [  # noqa: ASYNC110  # the image has no event for what a test waits for
+                    name for name, slot in polled.items() if image.statuses[slot] == Status.BAD_WAITING_FOR_INITIAL_DATA
+                ]:
+                    await asyncio.sleep(0.05)
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+        assert not waiting
+        bad = {name: hex(image.statuses[slot]) for name, slot in polled.items() if not is_good(image.statuses[slot])}
+        assert not bad
+        for unit in units:
+            assert image.sample(image.slot(unit.device_id, "failures")).value in (0, None)
 
 
 # --- the serial collector, asked by hand
