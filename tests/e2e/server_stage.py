@@ -1,7 +1,7 @@
 """A started OPC UA server over a small plant, and clients that it trusts or not."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -243,3 +243,12 @@ async def serving(
 
 def site_node(path: str) -> ua.NodeId:
     return ua.NodeId(path, SITE_NAMESPACE)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds, 5 s at most."""
+    for _ in range(500):
+        if holds():
+            return
+        await asyncio.sleep(0.01)
+    raise TimeoutError("it does not come")
