@@ -1,30 +1,23 @@
-"""How to talk to the equipment: one module per protocol, one YAML profile per device model."""
+"""How to talk to the equipment: one module per protocol, one YAML profile per device model.
+
+A protocol is `drivers/x.py` and one line in `DRIVERS`. It fills `channel.Channel` and hands it to `bus.Bus`, or, when
+it has nothing like registers, is a `Driver` of its own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
 
-from address_space.model import Clock, Publisher
-from drivers.base import Port
+from drivers.base import DriverFactory
 from drivers.modbus import modbus_bus
 from drivers.serial_line import SerialLineBus
-from drivers.spec import BusConfig, BusUnit
 
-
-class Driver(Port, Protocol):
-    """One bus at work: `run` is its task until it is cancelled, `write` and `read` are the port for control."""
-
-    async def run(self) -> None:
-        """Poll, carry out what control asks for, and survive the loss of the channel and of units."""
-        ...
-
-
-# Builds the bus of a site's entry with the devices on it. Opens nothing yet.
-Build = Callable[[BusConfig, Sequence[BusUnit], Publisher, Clock], Driver]
-
-# `driver:` of a bus and `protocol:` of a profile -> the module that speaks it.
-DRIVERS: Final[Mapping[str, Build]] = {
-    "modbus": modbus_bus,
-    "serial_line": SerialLineBus,
-}
+# By the word that a bus in the site file gives as its `driver`. (`computed` has no channel: drivers/computed.py.)
+DRIVERS: Final[Mapping[str, DriverFactory]] = MappingProxyType(
+    {
+        "modbus": modbus_bus,
+        "serial_line": SerialLineBus,
+    }
+)

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
-from address_space.model import Sample, Status, Value
+from address_space.model import Clock, Publisher, Sample, Status, Value
+from drivers.spec import BusConfig, BusUnit
 
 
 class DriverError(Exception):
@@ -85,4 +86,20 @@ class Port(Protocol):
         self, device_id: str, points: Sequence[str], priority: Priority, deadline: float
     ) -> Mapping[str, Sample]:
         """Fresh samples of points, also published to the image; raises DriverError."""
+        ...
+
+
+class Driver(Port, Protocol):
+    """What serves one bus: a task, and the port of control to its devices."""
+
+    async def run(self) -> None:
+        """Serve the bus until cancelled. Loss and return of devices and of the channel happen inside."""
+        ...
+
+
+class DriverFactory(Protocol):
+    """Makes the driver of one bus. Nothing is opened before `run`."""
+
+    def __call__(self, config: BusConfig, units: Sequence[BusUnit], publisher: Publisher, clock: Clock, /) -> Driver:
+        """Raises ValueError for a bus or profile that the protocol cannot serve, KeyError for points without slots."""
         ...

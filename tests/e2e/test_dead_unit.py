@@ -18,10 +18,10 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 UNITS = range(1, 9)
 DEAD = 5
-PERIOD_S = 0.2
+PERIOD_S = 0.1
 # Long beside the period, as in a plant: a time-out of the dead unit costs the others half a round.
-TIMEOUT_S = 0.1
-RUN_S = 6.0
+TIMEOUT_S = 0.05
+RUN_S = 3.0
 
 
 def plant() -> list[BusUnit]:
