@@ -1,0 +1,62 @@
+"""A whole node in this process, on loopback and ports from the OS, for tests that look at it from outside."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from address_space.image import Watch
+from address_space.model import Sample
+from node.app import App
+from node.clock import RealClock
+from node.config import load_site
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def running(site_file: Path) -> AsyncIterator[App]:
+    """The node of a site file, from when clients can connect until it has ended in good order."""
+    app = App(load_site(site_file), RealClock())
+    stop, started = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(app.run(stop, started.set))
+    ready = asyncio.create_task(started.wait())
+    await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
+    ready.cancel()
+    if task.done():
+        task.result()
+    try:
+        yield app
+    finally:
+        stop.set()
+        await task
+
+
+def sample(app: App, path: str) -> Sample:
+    """Newest sample of `device.point`."""
+    device, point = path.split(".")
+    return app.image.sample(app.image.slot(device, point))
+
+
+async def until(app: App, path: str, wanted: object, within_s: float = 15.0) -> Sample:
+    """The sample of `device.point` as soon as its value is `wanted`; fails when that does not happen."""
+    slot = app.image.slot(*path.split("."))
+    published = asyncio.Event()
+    watch = Watch(published.set)
+    app.image.watch(slot, watch)
+    try:
+        async with asyncio.timeout(within_s):
+            while app.image.values[slot] != wanted:
+                await published.wait()
+                published.clear()
+                watch.take()
+    finally:
+        app.image.unwatch(slot, watch)
+    return app.image.sample(slot)
