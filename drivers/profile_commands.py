@@ -181,7 +181,15 @@ def _writes(scope: _Scope, entries: Sequence[SetEntry], path: KeyPath) -> tuple[
     return tuple(write for write in writes if write is not None)
 
 
+def _use(scope: _Scope, given: Any) -> None:
+    """Note that an input is used, also where what it is used for is wrong."""
+    for one in given if isinstance(given, tuple) else (given,):
+        if isinstance(one, str) and one.startswith("$"):
+            scope.used.add(one[1:])
+
+
 def _write(scope: _Scope, point_id: str, given: Any, path: KeyPath) -> Write | None:
+    _use(scope, given)
     item = scope.draft.find(point_id, (*path, "set"))
     if item is None or item.point is None:
         return None
@@ -198,7 +206,6 @@ def _operand(scope: _Scope, point: Point, given: Any, path: KeyPath) -> Operand 
         if argument is None:
             scope.draft.add(path, f"{given} is neither an input of this command nor a parameter")
             return None
-        scope.used.add(argument.name)
         if not _takes(point, argument):
             scope.draft.add(path, f"{given} is a {argument.data_type.name.lower()}, which {point.id} does not take")
         return Operand(argument=argument.name)
@@ -244,6 +251,8 @@ def _condition(scope: _Scope, entry: ConditionEntry, path: KeyPath) -> Condition
         )
         if value is not None
     }
+    for value in given.values():
+        _use(scope, value)
     if len(given) != 1:
         scope.draft.add(path, f"needs exactly one of {', '.join(Comparison)}; it has {len(given)}")
         return None
