@@ -118,8 +118,9 @@ class Channel:
                 raise ChannelRefused(ua.StatusCodes.BadSecurityChecksFailed, "a renewal with another certificate")
         else:
             self._secure.select_policy(security.SecurityPolicyURI, security.SenderCertificate, parameters.SecurityMode)
-            if self.is_secure:
-                self._admit(security, peer)
+        if self.is_secure:
+            # At a renewal too, so that a client that is trusted no longer loses its channel with the token.
+            self._admit(security, peer)
         self._check_nonce(parameters.ClientNonce)
         response = ua.OpenSecureChannelResponse()
         response.ResponseHeader.RequestHandle = request.RequestHeader.RequestHandle

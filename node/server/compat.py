@@ -7,6 +7,7 @@ of its decoder keep a few bytes of a stranger from becoming gigabytes.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
@@ -87,4 +88,6 @@ def harden_decoder() -> None:
     because asyncua keeps its decoders. Packing is as before.
     """
     ua_binary.MAX_RESHAPE_ELEMENTS = 0
+    # It writes an error for each chunk that we refuse; `FaultLog` does that, once per peer.
+    logging.getLogger("asyncua.uaprotocol").setLevel(logging.CRITICAL)
     ua_binary.Primitives.Null = _CountedNull()  # type: ignore[assignment]

@@ -19,6 +19,7 @@ from address_space.nodes import NodeMap
 from address_space.shape import namespace_uris
 from node.historian.history import History
 from node.identity import site_identity
+from node.historian.history import History
 from node.server.browsing import Browser
 from node.server.calls import Desk, MethodCaller
 from node.server.channel import Channel
@@ -28,6 +29,7 @@ from node.server.connection import Connection, House
 from node.server.dispatcher import Dispatcher
 from node.server.endpoints import Endpoints
 from node.server.faults import FaultLog
+from node.server.history import HistoryReader
 from node.server.history import HistoryReader
 from node.server.host_names import LOOPBACK, server_names
 from node.server.identity import Identifier
@@ -296,19 +298,14 @@ class OpcUaServer:
             connection.abort()
         await asyncio.sleep(0)
 
-    # --- the node's own points
+    # --- the node's own point
 
     def _show_sessions(self, count: int) -> None:
-        self._publish("sessions", count)
-        if self._own is not None:
-            self._publish("certificate_days_left", float(self._own.days_left))
-
-    def _publish(self, point: str, value: float) -> None:
         device = self._image.devices.get(NODE_DEVICE)
-        if device is None or point not in device.model.index:
+        if device is None or "sessions" not in device.model.index:
             return
-        slot = self._image.slot(NODE_DEVICE, point)
-        self._image.publish(Batch((slot,), (value,), (Status.GOOD,), self._clock.now()))
+        slot = self._image.slot(NODE_DEVICE, "sessions")
+        self._image.publish(Batch((slot,), (count,), (Status.GOOD,), self._clock.now()))
 
 
 def _load_keys(own: OwnCertificate) -> ServerKeys:

@@ -13,6 +13,7 @@ from asyncua.server.address_space import AddressSpace
 
 from address_space.model import Clock, ticks_to_datetime
 from node.server.endpoints import PRODUCT_URI
+from node.server.history_points import POINTS_PER_SESSION
 from node.server.limits import Limits
 
 _IDS: Final = ua.ObjectIds
@@ -91,6 +92,7 @@ class ServerObject:
                 _TYPES.UInt16,
             ),
             (_IDS.Server_ServerCapabilities_MaxQueryContinuationPoints, 0, _TYPES.UInt16),
+            (_IDS.Server_ServerCapabilities_MaxHistoryContinuationPoints, POINTS_PER_SESSION, _TYPES.UInt16),
             (_IDS.Server_ServerCapabilities_MaxArrayLength, limits.message_bytes, _TYPES.UInt32),
             (_IDS.Server_ServerCapabilities_MaxStringLength, limits.message_bytes, _TYPES.UInt32),
             (_IDS.Server_ServerCapabilities_MaxByteStringLength, limits.message_bytes, _TYPES.UInt32),

@@ -77,6 +77,8 @@ class SessionTable:
     def create(self, line: Line, name: str, requested_ms: float, client_certificate: bytes) -> Session:
         """A new session that nobody has logged into yet. Raises ServiceRefused when there are too many."""
         waiting = sum(not session.activated for session in self._sessions.values())
+        if len(self._sessions) >= self._limits.sessions:
+            self._make_room()
         if len(self._sessions) >= self._limits.sessions or waiting >= self._limits.unactivated_sessions:
             raise ServiceRefused(
                 ua.StatusCodes.BadTooManySessions, f"{len(self._sessions)} sessions, {waiting} waiting"
@@ -112,6 +114,9 @@ class SessionTable:
         session.caller = caller
         session.anonymous = anonymous
         session.activated = True
+        if session.publisher is not None:
+            for subscription in session.publisher.subscriptions.values():
+                subscription.role = caller.role
         self.touch(session)
         self._changed(self.activated)
 
@@ -135,6 +140,12 @@ class SessionTable:
                     session.publisher.forget_requests()
                 if not session.activated:
                     self.close(session)
+
+    def _make_room(self) -> None:
+        """End the session that is without its client longest, so that a client that dies often locks nobody out."""
+        orphans = [session for session in self._sessions.values() if session.line is None]
+        if orphans:
+            self.close(min(orphans, key=lambda session: session.touched_s))
 
     def expire(self) -> list[Session]:
         """Close what nobody used for too long; returns those."""
