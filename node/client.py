@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from asyncua import Client, ua
 from asyncua.crypto.security_policies import (
@@ -97,6 +98,7 @@ def status_text(status: int) -> str:
 
 async def offer(url: str) -> Offer:
     """Ask a node what it offers; raises ClientError."""
+    _check_url(url)
     with _explained(url, encrypted=False):
         endpoints = await Client(url, REQUEST_S).connect_and_get_server_endpoints()
     if not endpoints:
@@ -299,7 +301,8 @@ class NodeClient:
         try:
             value = _parse(word, variant_type)
         except ValueError as error:
-            raise ClientError(f"{argument.Name}: {word!r} is no {variant_type.name}") from error
+            means = _plain(argument.Description)
+            raise ClientError(f"{argument.Name}: {word!r} is no {variant_type.name}; it is: {means}") from error
         return ua.Variant(value, variant_type)
 
     async def _names(self, enumeration: ua.NodeId) -> dict[str, int]:
@@ -329,6 +332,16 @@ class _Handler:
 
     def status_change_notification(self, status: Any) -> None:
         """The subscription ended; the connection says so itself."""
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme == "opc.tcp" and parts.hostname and parts.port and not parts.username
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ClientError(f"{url!r} is no URL of a node; write opc.tcp://host:4840")
 
 
 def _encrypts(endpoint: Any) -> bool:

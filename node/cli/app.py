@@ -17,11 +17,10 @@ from node.cli.trust import trust
 from node.cli.user import user
 from node.cli.watch import watch
 
-# Local values in a trace would show passwords.
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    pretty_exceptions_show_locals=False,
+    pretty_exceptions_enable=False,
     help="A node between power equipment and SCADA.",
 )
 

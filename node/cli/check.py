@@ -55,7 +55,8 @@ def summary(site: Site) -> str:
     controlled = [device.id for device in site.devices if device.control]
     shown = ", ".join(controlled[:5]) + (" ..." if len(controlled) > 5 else "")
     return (
-        f"{len(site.devices)} devices on {len(site.buses)} buses, {points} points, {kept} of them historized; "
+        f"{_many(len(site.devices), 'device')} on {_many(len(site.buses), 'bus', 'es')}, "
+        f"{points} points, {kept} of them historized; "
         f"control: {shown or 'none'}"
     )
 
@@ -86,5 +87,8 @@ def _check_profile(path: Path) -> bool:
 def _say(error: ConfigError) -> None:
     for problem in error.problems:
         print(problem)
-    count = len(error.problems)
-    print(f"{count} problem{'' if count == 1 else 's'}")
+    print(_many(len(error.problems), "problem"))
+
+
+def _many(count: int, word: str, plural: str = "s") -> str:
+    return f"{count} {word}{'' if count == 1 else plural}"

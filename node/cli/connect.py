@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Coroutine
@@ -13,9 +14,10 @@ from typing import Annotated, Any
 
 import typer
 
-from node.cli.options import explained, fail, open_site, password
+from node.cli.options import explained, fail, password, site_path
 from node.client import ClientError, Login, NodeClient, Offer, connected, offer
 from node.clock import RealClock
+from node.config import load_site
 from node.identity import CLIENT, client_identity, own_folder, site_pki
 from node.logs import configure
 from node.server.certificate import read_certificate
@@ -57,10 +59,10 @@ def run_client(work: Coroutine[Any, Any, None]) -> None:
 @asynccontextmanager
 async def session(where: Where) -> AsyncIterator[NodeClient]:
     """A session on the node that the options name. Raises ClientError, and what `explained` explains."""
-    # Its own words about refused logins and lost connections would only repeat ours.
-    configure(LoggingConfig(level="WARNING", levels={"asyncua": "CRITICAL"}))
-    site = open_site(where.site) if where.url is None else None
-    configure(LoggingConfig(level="WARNING", levels={"asyncua": "CRITICAL"}))
+    configure(LoggingConfig(level="WARNING"))
+    # Whatever the library says of refused logins and lost connections, we say in words that help.
+    logging.getLogger("asyncua").setLevel(logging.CRITICAL + 1)
+    site = load_site(site_path(where.site)) if where.url is None else None
     found = await offer(where.url or local_url(site))
     user = where.user
     if user is None and where.must_log_in:

@@ -14,6 +14,7 @@ from rich.text import Text
 from address_space.classes import CLASSES
 from address_space.image import ProcessImage
 from address_space.model import Device, DeviceClass, PointKind, is_bad
+from address_space.system import SYSTEM_POINTS
 from address_space.units import UNITS
 from node.cli.times import shown
 from node.cli.values import status_name, style, texts_of, value_text
@@ -44,7 +45,8 @@ class Overview:
         for device, slots in self._rows[:height]:
             newest = max((self._image.sample(slot).ticks for slot in slots), default=None)
             now = Text(", ").join(self._text(slot, named=True) for slot in slots)
-            table.add_row(device.id, self._text(self._image.slot(device.id, "connection")), now, shown(newest))
+            link = Text("computed") if device.bus is None else self._text(self._image.slot(device.id, "connection"))
+            table.add_row(device.id, link, now, shown(newest))
         if len(self._rows) > height:
             table.caption = f"{len(self._rows) - height} more devices do not fit"
         return table
@@ -63,7 +65,7 @@ class Overview:
         unit = known.display_name if known is not None else ""
         text = status_name(sample.status) if is_bad(sample.status) else ""
         if not text:
-            text = value_text(sample.value, unit, texts_of(point.enumeration))
+            text = value_text(sample.value, unit, texts_of(point.enumeration), digits=5)
         return Text(f"{point.label} {text}" if named else text, style(sample.status))
 
 
@@ -93,7 +95,8 @@ def _key_points(device: Device) -> list[str]:
     others = [
         point.id
         for point in device.model.points
-        if point.kind in (PointKind.ANALOG, PointKind.STATE) and point.historize and point.id not in mandatory
+        if point.kind in (PointKind.ANALOG, PointKind.STATE)
+        and point not in SYSTEM_POINTS
+        and point.id not in mandatory
     ]
-    present = [point for point in (*mandatory, *others) if point in device.model.index and point != "connection"]
-    return present[:_POINTS]
+    return [point for point in (*mandatory, *others) if point in device.model.index][:_POINTS]

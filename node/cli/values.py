@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from address_space.model import Enumeration, Status, Value, is_bad, is_good
 
 
-def value_text(value: Value | None, unit: str = "", texts: Mapping[int, str] | None = None) -> str:
-    """`230.1 V`, `Operating (3)`, `On`; `-` for none."""
+def value_text(value: Value | None, unit: str = "", texts: Mapping[int, str] | None = None, *, digits: int = 7) -> str:
+    """`230.1 V`, `Operating (3)`, `On`; `-` for none. Numbers with so many significant digits."""
     if value is None:
         return "-"
     if texts and isinstance(value, bool | int):
@@ -16,7 +16,7 @@ def value_text(value: Value | None, unit: str = "", texts: Mapping[int, str] | N
         if name is None:
             return f"? ({value})"
         return name if isinstance(value, bool) else f"{name} ({value})"
-    text = f"{value:.7g}" if isinstance(value, float) else printable(str(value))
+    text = f"{value:.{digits}g}" if isinstance(value, float) else printable(str(value))
     return f"{text} {unit}" if unit and unit != "1" else text
 
 
