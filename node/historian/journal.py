@@ -302,6 +302,8 @@ class Journal:
         return oldest.ticks[0] if oldest else None
 
     async def _read(self, request: Request) -> Page:
+        if self._reader is None and self.state is JournalState.OFF:
+            await self.flush()  # somebody asks before the first commit has opened the file
         if self._reader is None:
             raise HistoryUnavailable(self.error or f"{self._path} is not open")
         waiting = Columns()

@@ -27,6 +27,7 @@ MODEL = device_model(
 )
 FIRST_TICKS = 134_272_512_000_000_000  # 2026-06-30, any time does
 COMMIT_INTERVAL_S = 0.01  # so that a kill often meets a commit
+BURST = 600  # samples at once, at most: a commit takes some milliseconds then
 
 
 def sample(number: int) -> tuple[str, int, Value]:
@@ -47,17 +48,25 @@ async def record(path: Path, first: int, seed: int) -> None:
     image.tap(journal.offer)
     slots = dict(zip(TAGS, image.slots("plant"), strict=True))
     running = asyncio.create_task(journal.run())
-    number, shown = first, -1
-    while not running.done():
-        for _ in range(rng.randrange(300)):
+    telling = asyncio.create_task(tell(journal, first))
+    number = first
+    while not (running.done() or telling.done()):
+        for _ in range(rng.randrange(BURST)):
             tag, ticks, value = sample(number)
             image.publish(Batch([slots[tag]], [value], [0], ticks))
             number += 1
-        await clock.sleep(rng.random() * 2 * COMMIT_INTERVAL_S)
+        await clock.sleep(rng.random() * COMMIT_INTERVAL_S)
+    await asyncio.gather(running, telling)
+
+
+async def tell(journal: Journal, first: int) -> None:
+    """Print every promise as soon as it is made: one that is made too early must not find time to come true."""
+    shown = 0
+    while True:
         if journal.acknowledged != shown:
             shown = journal.acknowledged
             print(first + shown, flush=True)
-    await running
+        await asyncio.sleep(0.0002)
 
 
 if __name__ == "__main__":

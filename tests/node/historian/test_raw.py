@@ -139,3 +139,12 @@ async def test_a_point_that_the_site_no_longer_has_can_still_be_read(tmp_path: P
     await journal.flush()
     assert await whole(journal, TAG) == [(START, 1.0, 0)]
     await journal.stop()
+
+
+async def test_who_asks_before_the_first_commit_gets_what_the_file_has(tmp_path: Path, clock: FakeClock) -> None:
+    path = tmp_path / "history.db"
+    async with recording(path, clock) as (image, journal):
+        record(image, "power", START, 1.0)
+        await journal.flush()
+    async with recording(path, clock) as (_image, journal):
+        assert await whole(journal, TAG) == [(START, 1.0, 0)]
