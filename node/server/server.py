@@ -19,7 +19,6 @@ from address_space.nodes import NodeMap
 from address_space.shape import namespace_uris
 from node.historian.history import History
 from node.identity import site_identity
-from node.historian.history import History
 from node.server.browsing import Browser
 from node.server.calls import Desk, MethodCaller
 from node.server.channel import Channel
@@ -29,7 +28,6 @@ from node.server.connection import Connection, House
 from node.server.dispatcher import Dispatcher
 from node.server.endpoints import Endpoints
 from node.server.faults import FaultLog
-from node.server.history import HistoryReader
 from node.server.history import HistoryReader
 from node.server.host_names import LOOPBACK, server_names
 from node.server.identity import Identifier
