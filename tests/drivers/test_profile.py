@@ -334,3 +334,20 @@ def test_the_json_schema_is_json_and_allows_parameters() -> None:
     assert {option["type"] for option in scale["anyOf"]} == {"number", "string"}
     assert schema["additionalProperties"] is False
     assert shipped_profiles()
+
+
+@pytest.mark.parametrize("document", ["docs/profiles.md", "README.md"])
+def test_the_example_of_the_documents_is_a_profile(tmp_path: Path, document: str) -> None:
+    text = (Path(__file__).parents[2] / document).read_text("utf-8")
+    examples = [part.partition("```")[0] for part in text.split("```yaml\n")[1:]]
+    (example,) = (one for one in examples if one.startswith("schema: gridnode/profile@1"))
+    assert len(example.splitlines()) <= 11
+    assert load_text(tmp_path, example).sources
+
+
+def test_the_document_names_every_key() -> None:
+    text = (Path(__file__).parents[2] / "docs/profiles.md").read_text("utf-8")
+    schema = profile_schema()
+    entries = [schema, *(schema["$defs"][name] for name in ("PointEntry", "CommandEntry", "ModbusEntry", "WriteEntry"))]
+    for key in (key for entry in entries for key in entry["properties"]):
+        assert f"`{key}`" in text or f"{key}:" in text, key

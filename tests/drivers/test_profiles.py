@@ -185,7 +185,8 @@ def test_xw_states(xw: Profile, point_id: str, address: int, raw: int, text: str
     ("point_id", "raw", "text"),
     [
         ("state", 1024, "Inverting"), ("state", 1025, "Bypass"), ("state", 1032, "Standby"),
-        ("state", 1036, "Exporting"), ("state", 1034, "Supporting"), ("state", 1031, "Fault"), ("charge_state", 769, "Bulk"),
+        ("state", 1036, "Exporting"), ("state", 1034, "Supporting"), ("state", 1031, "Fault"),
+        ("charge_state", 769, "Bulk"),
         ("charge_state", 776, "Off"), ("charge_state", 785, "Charging"),
     ],
 )  # fmt: skip
