@@ -72,6 +72,8 @@ class Counters:
         total = self._totals.get(point)
         if total is None:
             total = self._body.number(point)
+        elif amount <= 0:
+            return
         self._totals[point] = total = total + max(0.0, amount)
         self._body.put(point, total)
 
@@ -87,6 +89,8 @@ class Counters:
             number = ticks // TICKS_PER_S // length_s if length_s else 0
             if self._begun.setdefault(points[0], number) != number:
                 self._begun[points[0]] = number
-                self._totals.update(dict.fromkeys(points, 0.0))
+                for point in points:
+                    self._totals[point] = 0.0
+                    self._body.put(point, 0.0)
             self.add_energy(points[0], power_w, dt_s)
             self.add(points[1], dt_s if power_w > 0 else 0.0)

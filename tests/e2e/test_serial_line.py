@@ -19,6 +19,7 @@ from drivers.serial_line import SerialLineBus
 from drivers.simulator import Simulator
 from drivers.simulator.collector import Collector
 from drivers.simulator.device import LineDevice
+from drivers.simulator.pty_port import PtyPort
 from drivers.spec import BusConfig, BusUnit, SerialLine
 from node.clock import RealClock
 from tests.drivers.simulator import plants
@@ -222,3 +223,35 @@ async def test_a_line_that_was_never_there_says_so_and_is_found_later(tmp_path: 
     task.cancel()
     await asyncio.wait([task])
     await it.simulator.stop()
+
+
+async def test_a_board_that_does_not_reset_and_answers_five_time_outs_late_is_not_believed(tmp_path: Path) -> None:
+    """Its answer comes after the port was opened again; the n-th question measures 400 + n."""
+    it = Plant(tmp_path / "tty-col", timeout_s=1.0, quiet_max_s=0.3)
+    port = PtyPort(str(tmp_path / "tty-col"), it.clock)
+    asked, shown, answers = 0, [], []
+    late_s = 5.0
+
+    async def answer(raw: float, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        port.write(f"{raw:.2f}\r\n".encode())
+
+    def received(data: bytes) -> None:
+        nonlocal asked
+        asked += data.count(b"rea")
+        answers.append(asyncio.create_task(answer(400.0 + asked, late_s if asked == 1 else 0.1)))
+
+    raw = it.image.slot("col1", "raw")
+    it.image.tap(
+        lambda batch, _: shown.extend(v for s, v in zip(batch.slots, batch.values, strict=True) if s == raw and v)
+    )
+    await port.start(received)
+    task = asyncio.create_task(it.driver.run())
+    try:
+        await it.until(lambda: len(shown) >= 2)
+        assert 401.0 not in shown, "the answer to the first question was given up"
+        assert shown[0] == 402.0
+    finally:
+        task.cancel()
+        await asyncio.wait([task, *answers])
+        await port.stop()

@@ -253,3 +253,37 @@ async def test_in_standby_only_the_way_out_is_obeyed(clock: FakeClock) -> None:
     write(device, 0x166, 3)
     await clock.advance(2.0)
     assert device.get("raw_state") == 1025
+
+
+@pytest.mark.parametrize("order", list(WordOrder))
+def test_a_physics_puts_what_set_puts_within_what_the_registers_hold(order: WordOrder, clock: FakeClock) -> None:
+    device = make(plants.inverter(), clock, order)
+    for point, value in (("dc_current", -12.345), ("dc_power", -700.0), ("ac_frequency", 59.98), ("dc_voltage", 53.1)):
+        device.put(point, value)
+        put = dict(device.image._words[Table.HOLDING])
+        device.set(point, value)
+        assert device.image._words[Table.HOLDING] == put, point
+    device.put("dc_voltage", -1.0)
+    assert device.get("dc_voltage") == 0.0
+    device.put("ac_frequency", 1e9)
+    assert device.get("ac_frequency") == 655.35
+    device.put("battery_temperature", 20.0)
+    device.put("battery_temperature", -273.0)
+    assert device.get("battery_temperature") == 20.0, "raw 0 means that there is no sensor"
+    device.put("charge_state", 8)
+    assert device.get("charge_state") == 1, "the device has no code for this"
+    device.put("no_such_point", 1.0)
+
+
+def test_a_line_through_two_points_and_floats_are_put_alike(clock: FakeClock) -> None:
+    line = plants.at(0, RawType.I16, linear=((0.0, 0.0), (100.0, -1.0)))
+    profile = plants.profile(
+        "test.line",
+        DeviceClass.BATTERY,
+        {"current": line, "voltage": plants.at(1, RawType.F32), "power": plants.at(3, RawType.F64)},
+    )
+    device = make(profile, clock)
+    for point in profile.sources:
+        device.put(point, 12.25)
+        assert device.get(point) == 12.25
+    assert device.image.read(Table.HOLDING, 0, 1) == [0x10000 - 1225]
