@@ -90,7 +90,14 @@ class ChaosSlave:
         return struct.pack(">HHHB", number, 0, len(pdu) + 1, unit) + pdu
 
     def answer(
-        self, fault: Fault, number: int, unit: int, function: int, address: int, count: int, send: Callable[[bytes], None]
+        self,
+        fault: Fault,
+        number: int,
+        unit: int,
+        function: int,
+        address: int,
+        count: int,
+        send: Callable[[bytes], None],
     ) -> None:
         dice, loop = self.dice, asyncio.get_running_loop()
 
