@@ -91,7 +91,7 @@ def _command(draft: Draft, command_id: str, entry: CommandEntry, path: KeyPath) 
 
 
 def _input(draft: Draft, name: str, entry: InputEntry, path: KeyPath) -> Argument:
-    if entry.type is None:
+    if entry.type is None and entry.enum is None:
         draft.add(path, f"has no `type`: {one_of(_TYPES)}")
     data_type = _TYPES[entry.type or "number"]
     table = None

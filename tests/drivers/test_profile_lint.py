@@ -143,6 +143,31 @@ CASES: list[tuple[str, str, str, str]] = [
     ("parameter out of its own range", "default: 50", "default: 500!!", "not within 1 to 100"),
     ("parameter of another type", "default: 50", "default: fifty!!", "must be a number"),
     ("parameter with an input's name", "  extra: {", "  amps: {type: flag, default: true, description: x}\n  extra: {", "name of a parameter too"),
+    ("words apart that are written", "word: {addr: 32, type: bits16", "word: {words: [32, 50], type: bits32!!", "cannot be written at once"),
+    ("scale factor of itself", "addr: 15, scale: 0.01", "addr: 15, scale_from: ac_frequency!!", "no scale factor itself"),
+    ("scale factor of another table", "addr: 15, scale: 0.01", "addr: 15, table: input, scale_from: lamp!!", "in the same table"),
+    ("scale factor far away", "addr: 15, scale: 0.01", "addr: 95, scale_from: word!!", "too far away"),
+    ("scaled text", "registers: 4,", "registers: 4, scale: 2,!!", "a text is not scaled"),
+    ("state without table", "addr: 16, kind: flag", "addr: 16, kind: state!!", "a state needs `enum`"),
+    ("point of kind time", "addr: 16, kind: flag", "addr: 16, kind: time!!", "time is the node's own"),
+    ("the same point twice", "  lamp: {", "  lamp_l: {addr: [60], index: [x]}\n  lamp_l_x: {addr: 61}!!\n  lamp: {", "a second time"),
+    ("state that is no name", "enum: {1: Rest,", "enum: {1: {title: Rest},!!", "must be a name, or"),
+    ("limits of a write upside down", "storage: volatile}, group", "storage: volatile, min: 9, max: 3}, group!!", "not less than"),
+    ("line that is a number", "scale: 0.01}", "linear: 5}!!", "must be two points"),
+    ("bits that are words", "addr: 16, kind: flag", "addr: 16, bits: all!!", "one bit number"),
+    ("range that is a number", "range: [0, 300]", "range: 300!!", "two numbers"),
+    ("number for a text", "identify:", "identify: [{point: serial, one_of: [5]}]!!\nx:", "is a text, not 5"),
+    ("word for a number", "initial: {raw_state: Work", "initial: {ac_power: much, raw_state: Work!!", "is a number, not 'much'"),
+    ("word for a flag", "[{point: lamp, eq: true}]", "[{point: lamp, eq: bright}]!!", "lamp is a flag"),
+    ("list for a value", "{set: mode, to: Operating}", "{set: mode, to: [Operating]}!!", "must be a number, a word"),
+    ("parameter called value", "  extra: {", "  value: {type: flag, default: true, description: x}!!\n  extra: {", "means in simulate"),
+    ("parameter in an unknown unit", "range: [1, 100], unit: A", "range: [1, 100], unit: amp!!", "'amp' is not known"),
+    ("text parameter with a number", "  extra: {", "  note: {type: text, default: 5, description: x}!!\n  extra: {", "must be a text"),
+    ("input without type", "{type: number, unit: A", "{unit: A!!", "has no `type`"),
+    ("write that means no value", "{set: mode, to: Operating}", "{set: serial2, to: aaaaaaaaaaa}!!", "no point 'serial2'"),
+    ("confirm without pause", "within: 5s, every: 500ms", "within: 5s, every: 0s!!", "longer than 0 s"),
+    ("keep-alive without pause", "keep_alive: {every: 1s", "keep_alive: {every: 0s!!", "longer than 0 s"),
+    ("confirm by two texts", "{point: raw_state, eq: Work}", "{point: serial, eq: a}, {point: serial, eq: b}!!", "can never be reached"),
     ("unknown key", "addr: 12, type: i32", "addr: 12, type: i32, adr: 13!!", "is not known here"),
     ("missing key", "version: 1.2.3\n", "", "is missing"),
     ("dispatch without inputs", "    steps: [{set: mode, to: Operating}]\n    confirm: {all: [{point: raw_state, eq: Work}], within: 10s}", "    dispatch: {0: Standby}", "exactly one input"),
@@ -162,6 +187,12 @@ def test_rule(tmp_path: Path, old: str, new: str, said: str) -> None:
     assert fitting, "\n".join(map(str, found))
     assert not marked or marked[0] in [problem.line for problem in fitting]
     assert all(problem.file.endswith("p.yaml") for problem in found)
+
+
+def test_a_write_must_fit_one_request(tmp_path: Path) -> None:
+    text = RIGHT.replace("max_read: 60", "max_read: 60, max_write: 1").replace("32, type: bits16", "33, type: bits32")
+    (problem,) = problems_of(tmp_path, text)
+    assert (problem.path, problem.text) == ("points.word", "takes a write of 2 registers; max_write is 1")
 
 
 DISPATCH = """
@@ -189,6 +220,57 @@ def test_dispatch_names_a_command_for_every_number(tmp_path: Path, old: str, new
 
 
 @pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ("{amps: {range: [0, 50]}}", ""),
+        ("{amps: {range: [0, 50], type: integer}}", "the class says double"),
+        ("{amps: {range: [0, 50], unit: V}}", "the class says A"),
+        ("{amps: {range: [0, 50], enum: Mode}}", "the class decides"),
+        ("{amps: {range: [0, 50]}, volts: {type: flag}}", "has as inputs: enable or amps"),
+        ("{}", "a number needs `range`"),
+    ],
+)
+def test_a_command_of_the_class_has_the_inputs_of_the_class(tmp_path: Path, inputs: str, said: str) -> None:
+    text = RIGHT.replace(
+        "\nidentify:",
+        f"""
+  SetLoadShave:
+    inputs: {inputs}
+    steps: [{{set: amps, to: $amps}}, {{set: flag, to: $enable}}]
+    confirm: {{all: [{{point: amps, eq: $amps}}], within: 5s}}
+identify:""",
+    ).replace("\ncommands:", "\n  flag: {addr: 61, kind: flag, access: command}\ncommands:")
+    if said:
+        assert any(said in problem.text for problem in problems_of(tmp_path, text))
+    else:
+        assert load_text(tmp_path, text).commands["SetLoadShave"].confirm
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("{0: A, 1: B}", ""),
+        ("{0: A, 7: C}", "does not take"),
+    ],
+)
+def test_an_input_that_is_a_state_goes_to_a_point_with_the_same_states(tmp_path: Path, table: str, said: str) -> None:
+    text = RIGHT.replace(
+        "\nidentify:",
+        f"""
+  SetGear:
+    description: Set the gear.
+    inputs: {{gear: {{enum: {table}}}}}
+    steps: [{{set: gear, to: $gear}}]
+    confirm: {{all: [{{point: gear, eq: $gear}}], within: 5s}}
+identify:""",
+    ).replace("\ncommands:", "\n  gear: {addr: 62, enum: {0: A, 1: B, 2: D}, access: command}\ncommands:")
+    if said:
+        assert any(said in problem.text for problem in problems_of(tmp_path, text))
+    else:
+        assert load_text(tmp_path, text).model.commands[-1].inputs[0].enumeration
+
+
+@pytest.mark.parametrize(
     ("key", "said"),
     [("addr: 1", "for protocol modbus only"), ("access: command", "can only be read"), ("scale: 2", "")],
 )
@@ -198,4 +280,9 @@ def test_a_serial_line_has_no_registers(tmp_path: Path, key: str, said: str) -> 
     if said:
         assert any(said in problem.text for problem in problems_of(tmp_path, text))
     assert any("needs `quantity`" in p.text for p in problems_of(tmp_path, source.replace("quantity: raw, ", "")))
+    assert any(
+        "must be number" in p.text
+        for p in problems_of(tmp_path, source.replace("sns: {type: number", "sns: {type: integer"))
+    )
+    assert any("for protocol modbus" in p.text for p in problems_of(tmp_path, source + "modbus: {align: 2}\n"))
     assert any("'sns'" in p.text for p in problems_of(tmp_path, source.replace("  sns:", "  sens:")))
