@@ -55,11 +55,6 @@ class SecureChannel(SecureConnection):
         params.RequestedLifetime = ua.UInt32(self._revise(params.RequestedLifetime))
         return super().open(params, server)
 
-    @property
-    def incoming_bytes(self) -> int:
-        """Bytes of a message whose last chunk has not come yet."""
-        return self._incoming_size
-
 
 def install_nodes(server: InternalServer, nodes: MutableMapping[ua.NodeId, Any]) -> AddressSpace:
     """Let `nodes` be the server's address space; whatever is loaded later goes into it. Call it before `init`."""
