@@ -25,20 +25,22 @@ _PROBE_S: Final = 0.005
 
 @contextmanager
 def paused() -> Iterator[None]:
-    """No collection inside, for building many objects that stay."""
+    """No collection inside, for building many objects that stay; they are out of every later pass."""
     was_on = gc.isenabled()
+    # Garbage goes now, while there is little to walk: a pass over a built address space takes 0.2 s of the start.
+    gc.collect()
     gc.disable()
     try:
         yield
+        # Before the collector is on again, else its next pass walks all that was built.
+        gc.freeze()
     finally:
         if was_on:
             gc.enable()
 
 
 def settle() -> None:
-    """Collect once, keep what is there out of later passes, and set the thresholds. Call it before clients come."""
-    gc.unfreeze()
-    gc.collect()
+    """Keep what is there out of later passes, and set the thresholds. Call it before clients come."""
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
 

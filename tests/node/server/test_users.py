@@ -7,10 +7,11 @@ import stat
 from pathlib import Path
 
 import pytest
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
+from argon2.exceptions import VerifyMismatchError
 
 from node.server.roles import Role, parse_role, well_known_role_ids
-from node.server.users import UserError, UsersFileError, UserStore
+from node.server.users import UserError, UsersFileError, UserStore, _hash_of_nothing
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 SECRET = "correct horse"
@@ -241,3 +242,11 @@ def test_role_names_are_read_in_any_case() -> None:
     assert [parse_role(role.label.upper()) for role in Role] == list(Role)
     with pytest.raises(ValueError, match="'King' is no role; allowed: Observer, Operator, Engineer, Admin"):
         parse_role("King")
+
+
+def test_unknown_user_is_checked_at_the_cost_of_a_known_one() -> None:
+    hasher = PasswordHasher(time_cost=1, memory_cost=16, parallelism=2)
+    nothing = _hash_of_nothing(hasher)
+    assert extract_parameters(nothing) == extract_parameters(hasher.hash("some password"))
+    with pytest.raises(VerifyMismatchError):
+        hasher.verify(nothing, "some password")
