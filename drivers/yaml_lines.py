@@ -22,8 +22,9 @@ MAX_BYTES: Final = 8_000_000
 _MAX_DEPTH: Final = 40
 
 _INT: Final = re.compile(r"[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+")
+# 8E1 is how a serial line is framed; without a dot an exponent has a small e.
 _FLOAT: Final = re.compile(
-    r"[-+]?(0|[1-9][0-9]*)?\.[0-9]+([eE][-+]?[0-9]+)?|[-+]?(0|[1-9][0-9]*)(\.)?([eE][-+]?[0-9]+)?"
+    r"[-+]?(0|[1-9][0-9]*)?\.[0-9]+([eE][-+]?[0-9]+)?|[-+]?(0|[1-9][0-9]*)(\.)?(e[-+]?[0-9]+)?"
 )
 _WORDS: Final[Mapping[str, bool | float | None]] = {
     "": None,

@@ -72,9 +72,11 @@ def draft(path: Path, document: Document) -> Draft:
     if not isinstance(document.data, dict):
         problems.add(lines.problem((), f"must be a mapping with the keys {one_of(SiteFile.model_fields)}"))
         data = copy.deepcopy(_STAND_IN)
-    problems.update(_secrets(data, (), lines))
     broken: set[KeyPath] = {()} if not isinstance(document.data, dict) else set()
     data = copy.deepcopy(data)
+    for secret in tuple(_secrets(data, ())):
+        problems.add(lines.problem(secret, _NO_SECRETS))
+        broken.add(_take_out(data, secret, missing=False))
     while True:
         found: set[KeyPath] = set()
         try:
@@ -107,8 +109,6 @@ def _follows(loc: KeyPath, broken: set[KeyPath]) -> bool:
 def _text(error: ErrorDetails, loc: KeyPath) -> str:
     kind, context, given = error["type"], error.get("ctx", {}), error["input"]
     if kind == "extra_forbidden":
-        if _SECRET_KEY.fullmatch(str(loc[-1])):
-            return _NO_SECRETS
         model = _model_at(loc[:-1])
         names = [info.alias or name for name, info in model.model_fields.items()] if model is not None else []
         return unknown(str(loc[-1]), names, "unknown key")
@@ -171,14 +171,15 @@ def _child(node: Any, step: str | int) -> Any:
     return None
 
 
-def _secrets(data: Any, path: KeyPath, lines: Lines) -> Iterable[Problem]:
+def _secrets(data: Any, path: KeyPath) -> Iterable[KeyPath]:
+    """Keys that hold a secret in clear."""
     if isinstance(data, list):
         for index, item in enumerate(data):
-            yield from _secrets(item, (*path, index), lines)
+            yield from _secrets(item, (*path, index))
     elif isinstance(data, dict):
         for key, item in data.items():
             here = (*path, str(key))
             if _SECRET_KEY.fullmatch(str(key)) and not isinstance(item, dict | list):
-                yield lines.problem(here, _NO_SECRETS)
+                yield here
             else:
-                yield from _secrets(item, here, lines)
+                yield from _secrets(item, here)
