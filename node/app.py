@@ -96,7 +96,6 @@ class App:
         computed = Computed(site.computed, self.image, clock)
         background.append(tasks.create_task(self._supervise("computed points", computed.run)))
         background.append(tasks.create_task(self._age()))
-        background.append(tasks.create_task(self._show_certificate()))
         ending.push_async_callback(_end, background)
         devices = {device.id: device for device in site.devices}
         desk = ControlDesk(self.image, devices, site.profiles, self._ports, clock, tasks.create_task)
@@ -104,6 +103,8 @@ class App:
         server = OpcUaServer(site, self.image, desk, self.journal, self.pki, self._login, clock)
         await server.start()
         ending.push_async_callback(server.stop)
+        # The server made its certificate if there was none.
+        ending.push_async_callback(_end, [tasks.create_task(self._show_certificate())])
 
     # --- background
 
