@@ -450,7 +450,7 @@ class Bus:
 
     async def _vouch(self, unit: Unit) -> None:
         """Nothing goes to a device that is not known to be the right one."""
-        if not unit.verified:
+        if not unit.verified and unit.health.state is not ConnectionState.OUT_OF_SERVICE:
             await self._identify(unit)
         if not unit.verified or unit.health.state is ConnectionState.OUT_OF_SERVICE:
             text = f"{unit.name}: out of service: {unit.counters.last_error}"
