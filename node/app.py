@@ -1,6 +1,6 @@
 """The node: builds everything from a site, owns the one task group, orders start and stop.
 
-Start: image, simulators, journal, buses, server. Stop the other way round: first nobody can command any more, then
+Start: image, simulators, journal, server, buses. Stop the other way round: first nobody can command any more, then
 standing commands let go over buses that still run, then the buses end, and the journal commits last.
 """
 
@@ -56,6 +56,8 @@ class App:
             self.journal = Journal(site.state / "history.db", self.image, clock, commit_interval_s=interval_s)
         # Renewed when a bus is built anew after a fault, so that control follows.
         self._ports: dict[str, Port] = {}
+        # Building the address space holds the loop for most of a second, which buses would take for silence.
+        self._serving = asyncio.Event()
 
     async def run(
         self, stop: asyncio.Event, started: Callable[[], None] | None = None, terminal: TextIO | None = None
@@ -103,6 +105,7 @@ class App:
         server = OpcUaServer(site, self.image, desk, self.journal, self.pki, self._login, clock)
         await server.start()
         ending.push_async_callback(server.stop)
+        self._serving.set()
         # The server made its certificate if there was none.
         ending.push_async_callback(_end, [tasks.create_task(self._show_certificate())])
 
@@ -112,6 +115,7 @@ class App:
         """One bus for as long as the node lives; it is built anew should it ever end by a fault."""
 
         async def run() -> None:
+            await self._serving.wait()
             bus = DRIVERS[config.driver](config, units, self.image, self._clock)
             self._ports.update({unit.device_id: bus for unit in units})
             await bus.run()

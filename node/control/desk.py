@@ -24,6 +24,8 @@ from node.server.roles import Role
 
 _LOG = logging.getLogger(__name__)
 
+_NO_BUS = CommandResult(Outcome.FAILED, Status.BAD_NO_COMMUNICATION, "", 0.0, "the bus of the device does not run")
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -45,7 +47,7 @@ class ControlDesk:
         clock: Clock,
         spawn: Spawn,
     ) -> None:
-        """`profiles` and `ports` are by device id; every device with `control: true` has both."""
+        """`profiles` and `ports` are by device id; a device has a port while its bus runs."""
         self._devices = devices
         self._profiles = profiles
         self._ports = ports
@@ -72,10 +74,13 @@ class ControlDesk:
         refusal = _not_allowed(device, caller, Role.OPERATOR) or _wrong_arguments(command, arguments)
         if refusal is not None:
             return self._end(request, refusal)
+        port = self._ports.get(device_id)
+        if port is None:
+            return self._end(request, _NO_BUS)
         profile = self._profiles[device_id]
         spec, named = _resolve(profile, command, arguments)
         request = replace(request, wanted=_wanted(profile, spec, named))
-        return await self._answer(request, self._carry_out(device, profile, spec, named), answer_by)
+        return await self._answer(request, self._carry_out(device, profile, port, spec, named), answer_by)
 
     async def write_setting(self, device_id: str, point_id: str, value: Value, caller: Caller) -> CommandResult:
         """Write one setting when it differs and read it back; answers after the read-back.
@@ -96,7 +101,10 @@ class ControlDesk:
         fault = fault_of_value(value, point.data_type, spec.range, point.enumeration)
         if fault is not None:
             return self._end(request, _refuse(fault[0], f"{point_id}: {fault[1]}"))
-        execution = self._execution(device, profile)
+        port = self._ports.get(device_id)
+        if port is None:
+            return self._end(request, _NO_BUS)
+        execution = self._execution(device, profile, port)
         return await self._answer(request, execution.setting(spec, value), None)
 
     async def stop(self) -> None:
@@ -142,14 +150,14 @@ class ControlDesk:
         return pending
 
     async def _carry_out(
-        self, device: Device, profile: Profile, spec: CommandSpec, arguments: Arguments
+        self, device: Device, profile: Profile, port: Port, spec: CommandSpec, arguments: Arguments
     ) -> CommandResult:
         """Take the place of commands that this one contradicts, then write, keep alive and confirm."""
 
         async def keep(kept: KeepAlive) -> None:
-            await self._keep_alives.begin(device, kept, arguments, self._ports[device.id])
+            await self._keep_alives.begin(device, kept, arguments, port)
 
-        execution = self._execution(device, profile, keep)
+        execution = self._execution(device, profile, port, keep)
         standing = self._standing.setdefault(device.id, {})
         written = written_points(profile.commands, spec)
         for earlier, its_points in standing.items():
@@ -165,9 +173,9 @@ class ControlDesk:
             await self._keep_alives.end(device.id, spec.keep_alive)
         return result
 
-    def _execution(self, device: Device, profile: Profile, keep: Keep | None = None) -> Execution:
+    def _execution(self, device: Device, profile: Profile, port: Port, keep: Keep | None = None) -> Execution:
         lock = self._locks.setdefault(device.id, asyncio.Lock())
-        return Execution(device, profile.commands, self._ports[device.id], self._clock, lock, keep)
+        return Execution(device, profile.commands, port, self._clock, lock, keep)
 
     def _end(self, request: Request, result: CommandResult) -> CommandResult:
         self._last.show(request, result)
