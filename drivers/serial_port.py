@@ -41,7 +41,8 @@ class SerialPort:
                 device = await asyncio.to_thread(_open, line)
         except TimeoutError:
             raise Unreachable(f"{line.port} did not open within {OPEN_WITHIN_S:.0f} s") from None
-        except (OSError, ValueError) as error:  # SerialException is an OSError; ValueError: a setting nobody has
+        except (OSError, ValueError, termios.error) as error:
+            # SerialException is an OSError; ValueError: a setting nobody has; termios.error: the port went away.
             raise Unreachable(f"{line.port} cannot be opened: {error}") from error
         wires = port._wires
         # The transport counts from here on: `connection_made` is called only in the next round of the loop.

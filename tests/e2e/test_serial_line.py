@@ -119,8 +119,9 @@ async def test_a_reader_gets_a_fresh_answer(tmp_path: Path) -> None:
             await it.driver.read("col1", ["current"], Priority.COMMAND, it.clock.monotonic() + 0.5)
 
 
+@pytest.mark.slow
 async def test_a_late_answer_never_passes_for_a_later_one(
-    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, seed: int, scaled: Callable[[int], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The n-th question measures 400 + n; what is published belongs to the newest question."""
     asked = 0
@@ -145,7 +146,7 @@ async def test_a_late_answer_never_passes_for_a_later_one(
                     shown.append((value, 400.0 + asked))
 
         it.image.tap(see)
-        await it.until(lambda: asked >= 15 and len(shown) >= 5, 60)
+        await it.until(lambda: asked >= scaled(100) and len(shown) >= scaled(50), 280)
         assert [value for value, _ in shown] == [newest for _, newest in shown]
         assert it.count("late_replies") + it.count("timeouts") > 0
 
@@ -158,6 +159,7 @@ async def test_a_time_out_that_is_too_short_costs_the_first_answers_only(tmp_pat
         assert set(it.published) == {4.0}
 
 
+@pytest.mark.slow
 async def test_an_answer_that_comes_after_everything_is_thrown_away_with_a_reset(tmp_path: Path) -> None:
     async with plant(tmp_path, timeout_s=0.3, quiet_max_s=0.5) as it:
         await it.until_current(4.0)
@@ -171,6 +173,7 @@ async def test_an_answer_that_comes_after_everything_is_thrown_away_with_a_reset
         assert set(it.published) == {3.0}
 
 
+@pytest.mark.slow
 async def test_garbage_is_never_a_value_and_renews_no_time(tmp_path: Path) -> None:
     broken = [b"nan\r\n", b"hello\r\n", b"\xff\xfe\x9a\r\n", b"99999.0\r\n", b"566.07\r\n566.07\r\n", b"inf\r\n"]
     async with plant(tmp_path) as it:
@@ -225,6 +228,7 @@ async def test_a_line_that_was_never_there_says_so_and_is_found_later(tmp_path: 
     await it.simulator.stop()
 
 
+@pytest.mark.slow
 async def test_a_board_that_does_not_reset_and_answers_five_time_outs_late_is_not_believed(tmp_path: Path) -> None:
     """Its answer comes after the port was opened again; the n-th question measures 400 + n."""
     it = Plant(tmp_path / "tty-col", timeout_s=1.0, quiet_max_s=0.3)
