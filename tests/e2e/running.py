@@ -2,12 +2,12 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from address_space.image import Watch
-from address_space.model import Sample
+from address_space.model import Sample, is_good
 from node.app import App
 from node.clock import RealClock
 from node.config import load_site
@@ -47,13 +47,22 @@ def sample(app: App, path: str) -> Sample:
 
 async def until(app: App, path: str, wanted: object, within_s: float = 15.0) -> Sample:
     """The sample of `device.point` as soon as its value is `wanted`; fails when that does not happen."""
+    return await _until(app, path, lambda sample: sample.value == wanted, within_s)
+
+
+async def until_good(app: App, path: str, within_s: float = 15.0) -> Sample:
+    """The sample of `device.point` as soon as its status is Good; fails when that does not happen."""
+    return await _until(app, path, lambda sample: is_good(sample.status), within_s)
+
+
+async def _until(app: App, path: str, holds: Callable[[Sample], bool], within_s: float) -> Sample:
     slot = app.image.slot(*path.split("."))
     published = asyncio.Event()
     watch = Watch(published.set)
     app.image.watch(slot, watch)
     try:
         async with asyncio.timeout(within_s):
-            while app.image.values[slot] != wanted:
+            while not holds(app.image.sample(slot)):
                 await published.wait()
                 published.clear()
                 watch.take()

@@ -15,7 +15,7 @@ from node.app import App
 from node.clock import RealClock
 from node.config import load_site
 from node.server.server import PortTaken
-from tests.e2e.running import free_port, running, sample, until
+from tests.e2e.running import free_port, running, sample, until, until_good
 
 pytestmark = pytest.mark.e2e
 
@@ -46,11 +46,10 @@ def site_file(tmp_path: Path) -> Path:
 
 async def test_values_of_all_buses_reach_a_client(site_file: Path) -> None:
     async with running(site_file) as app:
-        await until(app, "meter1.connection", 1)
-        await until(app, "xw1.connection", 1)
         listen = app.site.server.listen
         async with Client(f"opc.tcp://127.0.0.1:{listen.port}") as client:
             for path in ("xw1.ac_power", "meter1.frequency", "plant.power", "node.certificate_days_left"):
+                await until_good(app, path)
                 value = await client.get_node(f"ns=4;s={path}").read_data_value()
                 assert value.StatusCode is not None
                 assert value.StatusCode.value == Status.GOOD, path
