@@ -89,7 +89,8 @@ class FuelCellPhysics(Physics):
             wanted = min(max(0.0, self.body.number("power_setpoint", self.o["nominal_w"])), self.o["nominal_w"])
         power = self._power.step(wanted, dt_s) if self.phase in (Phase.RUNNING, Phase.STOPPING) else 0.0
         self._power.value = power
-        self.fuel_kwh = max(0.0, self.fuel_kwh - power / _EFFICIENCY * dt_s / WS_PER_KWH)
+        if self.body.has("fuel_level"):  # one without a tank of its own is fed by a pipe
+            self.fuel_kwh = max(0.0, self.fuel_kwh - power / _EFFICIENCY * dt_s / WS_PER_KWH)
         self._show_state()
         self._show_power(power)
         self._show_heat(power, dt_s)

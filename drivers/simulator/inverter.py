@@ -157,7 +157,7 @@ class InverterPhysics(Physics):
         put("battery_temperature", self._battery_heat.step(22.0 + 0.08 * abs(current), dt_s))
         put("charge_dc_current", max(0.0, current))
         put("charge_dc_power", max(0.0, into))
-        put("charge_dc_percent", max(0.0, 100.0 * into / self.o["charge_w"]))
+        put("charge_dc_percent", min(100.0, max(0.0, 100.0 * into / self.o["charge_w"])))
         put("invert_dc_current", max(0.0, -current))
         put("invert_dc_power", max(0.0, -into))
 

@@ -27,20 +27,37 @@ async def live(device: SimulatedDevice, clock: FakeClock, seconds: float, step_s
         device.step()
 
 
+def assert_believable(device: SimulatedDevice) -> None:
+    points = {point.id: point for point in device.profile.model.points}
+    for point_id in device.profile.sources:
+        value, point = device.get(point_id), points[point_id]
+        if point.range is not None and isinstance(value, int | float):
+            # Settings that nobody gave a first value are 0, which may lie outside of what one may write.
+            assert point.writable or point.range.holds(value), f"{point_id} = {value}, range {point.range}"
+        if point.enumeration is not None and value is not None and not point.writable:
+            assert point.enumeration.text(int(value)) is not None, f"{point_id} = {value}"
+
+
 @pytest.mark.parametrize("profile_id", PROFILES)
 async def test_it_shows_believable_values_for_a_day(profile_id: str, clock: FakeClock) -> None:
-    profile = load_profile(profile_id)
-    device = make(profile, clock)
-    points = {point.id: point for point in profile.model.points}
+    device = make(load_profile(profile_id), clock)
     for _ in range(48):
         await live(device, clock, 1800, step_s=600)
-        for point_id in profile.sources:
-            value, point = device.get(point_id), points[point_id]
-            if point.range is not None and isinstance(value, int | float):
-                # Settings that nobody gave a first value are 0, which may lie outside of what one may write.
-                assert point.writable or point.range.holds(value), f"{point_id} = {value}, range {point.range}"
-            if point.enumeration is not None and value is not None and not point.writable:
-                assert point.enumeration.text(int(value)) is not None, f"{point_id} = {value}"
+        assert_believable(device)
+
+
+@pytest.mark.parametrize(("register", "name"), [(0x164, "charging"), (0x162, "selling")])
+async def test_an_xw_is_believable_at_work_until_its_battery_is_full_or_empty(
+    register: int, name: str, clock: FakeClock
+) -> None:
+    device = make(load_profile("schneider.xw"), clock)
+    write(device, register, 1)
+    for _ in range(40):
+        await live(device, clock, 300, step_s=10)
+        assert_believable(device)
+    energies = [device.number(f"energy_{way}") for way in ("to_battery", "from_battery")]
+    assert energies[0 if name == "charging" else 1] > (1420 if name == "charging" else 1250) + 2
+    assert device.number("dc_current") == pytest.approx(0, abs=2)
 
 
 @pytest.mark.parametrize("profile_id", PROFILES)
