@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import aiosqlite
 
 T = TypeVar("T")
+
+_LAST_WORD_S: Final = 1.0  # it takes microseconds unless the disk hangs
 
 
 class Connection(aiosqlite.Connection):
@@ -26,8 +29,26 @@ class Connection(aiosqlite.Connection):
     async def opened(cls, connector: Callable[[], sqlite3.Connection]) -> Connection:
         """A connection whose `connector` has run on its thread; raises what that raises."""
         connection = cls(connector)
-        await connection
+        try:
+            await connection
+        except BaseException:
+            # aiosqlite has told the thread to end; it still needs the event loop for its last word.
+            await asyncio.to_thread(connection.join, _LAST_WORD_S)
+            raise
         return connection
+
+    def join(self, within_s: float) -> None:
+        """Wait for the end of the thread, on another one."""
+        self._thread.join(within_s)
+
+    async def end(self, within_s: float) -> bool:
+        """Close the file once all that was asked for is done; False when that takes longer, it happens later then."""
+        # `close` of aiosqlite cannot be given up while the disk hangs: cancelled, it waits on.
+        ended = self.stop()
+        if ended is None:
+            return True
+        done, _ = await asyncio.wait({ended}, timeout=within_s)
+        return bool(done) and ended.exception() is None
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Result of `work` on the connection's thread, or what it raises."""

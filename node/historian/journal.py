@@ -229,18 +229,17 @@ class Journal:
         connections = [c for c in (self._reader, self._connection) if c is not None]
         self._reader = self._connection = self._writer = None
         for connection in connections:
-            try:
-                async with asyncio.timeout(STOP_S):
-                    await connection.close()
-            except (sqlite3.Error, TimeoutError) as error:
-                _LOG.warning("%s was not closed: %s", self._path, str(error) or "no answer")
+            if not await connection.end(STOP_S):
+                _LOG.warning("%s was not closed: the disk does not answer", self._path)
 
     async def stop(self) -> None:
         """Commit what waits and close the file; `run` does it at its end. Takes a bounded time."""
         await self._settle()
         try:
             async with asyncio.timeout(STOP_S):
-                await self.flush()
+                # Filling a gap in history offers samples of its own.
+                while (self._waiting or self._writing) and await self.flush():
+                    pass
         except TimeoutError:
             _LOG.error("%s: the disk does not answer, the last samples are not written", self._path)
         await self._close()

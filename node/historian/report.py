@@ -46,10 +46,6 @@ class Report:
             _LOG.info("history is written again; %d samples were lost since the start", lost)
         self._show(JournalState.RECORDING, "", samples, lost)
 
-    def off(self) -> None:
-        """The site has no journal."""
-        self._show(JournalState.OFF, "", 0, 0)
-
     def _show(self, state: JournalState, error: str, samples: int, lost: int) -> None:
         self.state, self.error = state, error
         values: tuple[Value, ...] = (int(state), error, samples, lost)

@@ -2,6 +2,9 @@ import asyncio
 import logging
 import math
 import sqlite3
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -319,3 +322,93 @@ async def test_a_file_of_another_version_or_program_is_left_alone_with_advice(
         path.rename(tmp_path / "old.db")
         assert await journal.flush()  # done as it said, it goes on by itself
         assert journal.acknowledged == 1
+
+
+@asynccontextmanager
+async def hanging_disk(journal: Journal) -> AsyncIterator[None]:
+    """While this lasts, the disk answers nothing that is written."""
+    assert journal._connection is not None
+    gate = threading.Event()
+    hanging = asyncio.ensure_future(journal._connection.run(lambda _connection: gate.wait()))
+    try:
+        yield
+    finally:
+        gate.set()
+        await hanging
+
+
+async def test_a_disk_that_hangs_is_said_and_everything_else_goes_on(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.historian.journal.STUCK_S", 0.02)
+    async with recording(tmp_path / "history.db", clock) as (image, journal):
+        await journal.flush()
+        failing = asyncio.Event()
+        image.watch(image.slot("node", "journal_state"), Watch(failing.set))
+        async with hanging_disk(journal):
+            record(image, "power", START, 1.0)
+            commit = asyncio.create_task(journal.flush())
+            async with asyncio.timeout(30):
+                await failing.wait()
+            assert "not answered" in str(shown(journal, "journal_error"))
+            record(image, "power", START + 1, 2.0)
+            assert await whole(journal, TAG) == [(START, 1.0, 0), (START + 1, 2.0, 0)]
+        assert await commit
+        assert shown(journal, "journal_state") == JournalState.RECORDING
+        assert await journal.flush()
+        assert (journal.acknowledged, journal.lost) == (2, 0)
+
+
+async def test_a_cancelled_commit_is_counted_once(tmp_path: Path, clock: FakeClock) -> None:
+    async with recording(tmp_path / "history.db", clock) as (image, journal):
+        await journal.flush()
+        record(image, "power", START, 1.0)
+        async with hanging_disk(journal):
+            commit = asyncio.create_task(journal.flush())
+            await clock.settle()
+            commit.cancel()
+            await asyncio.wait({commit})
+        await journal.stop()
+        assert journal.acknowledged == journal.accepted == 1
+    with sqlite3.connect(tmp_path / "history.db") as connection:
+        assert connection.execute("SELECT sum(n) FROM frame").fetchone() == (1,)
+    connection.close()
+
+
+async def test_the_end_does_not_wait_for_a_disk_that_hangs(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("node.historian.journal.STOP_S", 0.02)
+    async with recording(tmp_path / "history.db", clock) as (image, journal):
+        await journal.flush()
+        connection = journal._connection
+        assert connection is not None
+        async with hanging_disk(journal):
+            record(image, "power", START, 1.0)
+            async with asyncio.timeout(30):
+                await journal.stop()
+            assert "does not answer" in caplog.text
+        await asyncio.to_thread(connection.join, 30.0)
+
+
+async def test_a_file_that_breaks_while_open_is_moved_aside(
+    tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "history.db"
+    async with recording(path, clock) as (image, journal):
+        for number in range(2_000):
+            record(image, "text", START + number, f"{number}" * 50)
+        await journal.flush()
+        assert journal._connection is not None
+        await journal._connection.run(lambda c: c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+        with path.open("r+b") as file:
+            file.seek(4096)
+            file.write(b"\xaa" * (path.stat().st_size - 4096))
+        await journal._connection.run(lambda c: c.execute("PRAGMA shrink_memory").fetchall())
+        record(image, "power", START, 1.0)
+        assert not await journal.flush()
+        assert shown(journal, "journal_state") == JournalState.FAILING
+        assert await journal.flush()
+        assert await whole(journal, TAG) == [(START, 1.0, 0)]
+        assert list(tmp_path.glob("history.db.corrupt-*"))
+        assert [r.levelno for r in caplog.records if r.name.startswith("node")].count(logging.ERROR) == 1
