@@ -18,6 +18,7 @@ from drivers.channel import Channel, Write
 from drivers.exchange import Exchange, away
 from drivers.health import BackOff, ConnectionState
 from drivers.plan import ReadBlock
+from drivers.quiet import Lateness
 from drivers.spec import BusConfig, BusUnit
 from drivers.statistics import SystemPoints
 from drivers.unit import BUSY_RETRIES, BUSY_RETRY_S, Poll, Unit
@@ -66,7 +67,9 @@ class Bus:
         self._clock = clock
         self._channel = channel
         now = clock.monotonic()
-        self._units = [Unit(unit, config, publisher, now) for unit in units]
+        # Late answers are told by unit address, and two devices may share one.
+        lateness = {unit.unit: Lateness(config) for unit in units}
+        self._units = [Unit(unit, config, publisher, lateness[unit.unit], now) for unit in units]
         self._by_device = {unit.config.device_id: unit for unit in self._units}
         self._orders: list[_Order] = []
         self._numbers = 0
@@ -206,7 +209,7 @@ class Bus:
             for one_poll in one_unit.candidates():
                 if one_poll.due is None:
                     continue
-                at = max(one_poll.due, one_unit.ready_at)
+                at = max(one_poll.due, one_unit.ready_at, one_unit.polls_at)
                 if at > now:
                     soonest = min(soonest, at)
                 elif poll is None or one_poll.deadline < poll.deadline:
@@ -353,7 +356,7 @@ class Bus:
             for block in unit.plan([check.point for check in unit.profile.identify]):
                 pieces = unit.pieces(block, self._clock.monotonic())
                 if not pieces:
-                    unit.ready_at = unit.lateness.settled_at()
+                    unit.polls_at = unit.lateness.settled_at()
                     return False
                 for piece in pieces:
                     payload, _ = await self._exchange.fetch(unit, piece)
@@ -362,7 +365,8 @@ class Bus:
         except Rejected as error:
             if error.code != _NO_ADDRESS:
                 unit.complain(str(error), self._clock.monotonic())
-                unit.ready_at = self._clock.monotonic() + self._config.retry_min_s
+                unit.polls_at = self._clock.monotonic() + self._config.retry_min_s
+                unit.publish_status([check.point for check in unit.profile.identify], error.status, self._clock.now())
                 return False
             wrong = str(error)
         now, ticks = self._clock.monotonic(), self._clock.now()

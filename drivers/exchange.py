@@ -30,7 +30,7 @@ class Exchange:
         self._config = config
         self._channel = channel
         self._clock = clock
-        self._by_address = {unit.config.unit: unit for unit in units}
+        self._by_address = {unit.config.unit: unit for unit in reversed(units)}  # the first of those that share one
         now = clock.monotonic()
         self.counters = Counters()
         self.load = Load(now)
@@ -176,7 +176,7 @@ class Exchange:
         unit.yield_to_others(now)
         if unit.health.failures or not unit.health.reached:
             # More than a single lost answer: one time-out for the others before this unit costs one again.
-            unit.ready_at = max(unit.ready_at, now + self._config.timeout_s)
+            unit.polls_at = max(unit.polls_at, now + self._config.timeout_s)
         self._failed(unit, now, ticks)
 
     def _failed(self, unit: Unit, now: float, ticks: int, *, fatal: bool = False) -> None:

@@ -65,7 +65,8 @@ class Poll:
 class Unit:
     """State of one unit: its blocks, its health, its lateness, its counters."""
 
-    def __init__(self, config: BusUnit, bus: BusConfig, publisher: Publisher, now: float) -> None:
+    def __init__(self, config: BusUnit, bus: BusConfig, publisher: Publisher, lateness: Lateness, now: float) -> None:
+        """`lateness` is that of the unit address, which several devices may share."""
         self.config = config
         self.profile = config.profile
         self.name = f"{config.device_id} (unit {config.unit} of {bus.id})"
@@ -88,7 +89,7 @@ class Unit:
             for table in Table
         }
         self.limits = read_limits(config.profile.modbus, bus)
-        self._compiled: dict[ReadBlock, tuple[Decoder, tuple[str, ...]]] = {}
+        self._compiled: dict[ReadBlock, tuple[Decoder, tuple[str, ...], tuple[int, ...]]] = {}
         self.polls = [
             Poll(block, group.period_s, now)
             for group in config.profile.groups
@@ -98,11 +99,12 @@ class Unit:
         self.present: bool | None = None if presence in self.sources else True
         seed = f"{bus.id}/{config.unit}"
         self.health = Health(BackOff(bus.retry_min_s, bus.retry_max_s, seed), bus.retry_max_s)
-        self.lateness = Lateness(bus)
+        self.lateness = lateness
         self.counters = Counters()
         self._system = SystemPoints(publisher, config.device_id)
         self.verified = not config.profile.identify
         self.ready_at = now  # not before: its interval, or its quiet window on a numbered channel
+        self.polls_at = now  # polls not before: others first, after it cost them a time-out; orders need not wait
         self._complained = False
         self._loud_at = now  # a bad line loses answers all the time: not before is it said again
 
@@ -166,23 +168,22 @@ class Unit:
 
     def decode(self, block: ReadBlock, payload: bytes) -> dict[str, tuple[Value | None, int]]:
         """Value and status by point; raises ValueError when the payload is not the block's."""
-        decoder, points = self._compile(block)
+        decoder, points, _ = self._compile(block)
         return dict(zip(points, zip(*decoder.decode(payload), strict=True), strict=True))
 
     def publish(self, block: ReadBlock, payload: bytes, ticks: int) -> None:
         """Publish an answer as one batch; of a device that its gateway lost, only the presence point."""
-        decoder, points = self._compile(block)
+        decoder, points, slots = self._compile(block)
         values, statuses = decoder.decode(payload)
-        slots = self._slots
         presence = self.profile.presence
         if presence is not None and presence in points:
             at = points.index(presence)
             self._see_presence(bool(values[at]) and not statuses[at], ticks)
         if self.present:
-            self._publisher.publish(Batch([slots[point] for point in points], values, statuses, ticks))
+            self._publisher.publish(Batch(slots, values, statuses, ticks))
         elif presence is not None and presence in points:
             at = points.index(presence)
-            self._publisher.publish(Batch([slots[presence]], [values[at]], [statuses[at]], ticks))
+            self._publisher.publish(Batch([slots[at]], [values[at]], [statuses[at]], ticks))
 
     def publish_status(self, points: Sequence[str], status: Status, ticks: int) -> None:
         """Publish a Bad status that the device itself gave."""
@@ -216,12 +217,13 @@ class Unit:
                 if poll.due is None:
                     poll.due = 0.0  # `once` groups: what came back may be another device
 
-    def _compile(self, block: ReadBlock) -> tuple[Decoder, tuple[str, ...]]:
+    def _compile(self, block: ReadBlock) -> tuple[Decoder, tuple[str, ...], tuple[int, ...]]:
         compiled = self._compiled.get(block)
         if compiled is None:
             points = block.points
             pairs = [(self._model.points[self._model.index[point]], self.sources[point]) for point in points]
-            compiled = Decoder(pairs, self.sources, block.address, block.count, self._order), points
+            decoder = Decoder(pairs, self.sources, block.address, block.count, self._order)
+            compiled = decoder, points, tuple(self._slots[point] for point in points)
             self._compiled[block] = compiled
         return compiled
 

@@ -562,3 +562,33 @@ async def test_a_device_of_another_bus_is_refused(clock: FakeClock) -> None:
     async with plant(clock, simple(0)) as one:
         with pytest.raises(Rejected, match="x is not on bus line"):
             await one.write("x")
+
+
+async def test_an_order_to_a_suspect_unit_does_not_wait_for_its_polls(clock: FakeClock) -> None:
+    async with plant(clock, simple(0), config=TCP) as one:
+        await clock.advance(0.5)
+        one.channel.dead = {1}
+        await clock.advance(3.65)  # two requests in a row went unanswered, the second just now
+        assert one.state() == SUSPECT
+        one.channel.dead = set()
+        order = asyncio.create_task(one.write())
+        await clock.advance(0.15)
+        assert order.done()
+        await order
+
+
+async def test_devices_that_share_a_unit_address_share_what_it_owes(clock: FakeClock) -> None:
+    shared = [BusUnit(f"d{n}", 1, simple(n * 10), control=False) for n in (1, 2)]
+    channel = ScriptedChannel(clock, {1: {a: a for a in range(100)}})
+    image = ProcessImage(devices(SERIAL, shared), clock)
+    task = asyncio.create_task(Bus(SERIAL, shared, image, clock, channel).run())
+    await clock.advance(0.5)
+    channel.dead = {1}
+    await clock.advance(1.0)  # a read of one register is lost
+    channel.dead = set()
+    await clock.advance(3)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    lost = next(n for n, (at, _) in enumerate(channel.sent) if at >= 0.9)
+    assert all(r.count != 1 for _, r in channel.sent[lost + 1 :])
+    assert len(channel.sent) > lost + 2
