@@ -1,0 +1,190 @@
+"""The command line against a running node, each as a program of its own, as people use them."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.running import free_port
+
+pytestmark = pytest.mark.e2e
+
+SITE = """
+site: test
+server:
+  listen: 127.0.0.1:{port}
+  security: {{none: true, anonymous: true}}
+history: {{commit_interval: 100ms}}
+simulate: {{enabled: true}}
+buses:
+  gw: {{driver: modbus, tcp: "127.0.0.1:{gateway}"}}
+devices:
+  xw1: {{profile: schneider.xw, bus: gw, unit: 10, control: true}}
+  xw2: {{profile: schneider.xw, bus: gw, unit: 11}}
+"""
+PASSWORD = "correct horse battery"
+LIMIT_S = 60  # a program of this size starts in a second, on a busy machine in ten
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Somebody who has run a site and now types other commands."""
+
+    folder: Path
+    port: int
+
+    @property
+    def site(self) -> Path:
+        return self.folder / "site.yaml"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("GRIDNODE_")}
+        return clean | {"XDG_STATE_HOME": str(self.folder / "home"), "PYTHONUNBUFFERED": "1"}
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "node", *words],
+            env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+
+    def __call__(self, *words: str, code: int = 0, **env: str) -> str:
+        """Output of a command, which has to end with an exit code."""
+        done = subprocess.run(
+            [sys.executable, "-m", "node", *words],
+            env=self.environment | env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=LIMIT_S, check=False,
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+
+def prompt(folder: Path) -> Prompt:
+    made = Prompt(folder, free_port())
+    made.site.write_text(SITE.format(port=made.port, gateway=free_port()))
+    return made
+
+
+def read_until(process: subprocess.Popen[str], pattern: str) -> str:
+    """Output up to the first line that fits."""
+    assert process.stdout is not None
+    lines: list[str] = []
+    for line in process.stdout:
+        lines.append(line)
+        if re.search(pattern, line):
+            return "".join(lines)
+    pytest.fail(f"it ended with {process.wait()} before {pattern!r}:\n{''.join(lines)}")
+
+
+def end(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> int:
+    process.send_signal(number)
+    process.communicate(timeout=LIMIT_S)
+    return process.returncode
+
+
+@pytest.fixture(scope="module")
+def at_plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prompt]:
+    """A prompt on the machine of a running node, with an Operator."""
+    here = prompt(tmp_path_factory.mktemp("plant"))
+    node = here.start("run", str(here.site))
+    try:
+        banner = read_until(node, "first log in as user")
+        assert f"opc.tcp://127.0.0.1:{here.port}" in banner
+        here("user", "add", "olga", "--role", "Operator", GRIDNODE_PASSWORD=PASSWORD)
+        yield here
+    finally:
+        assert end(node) == 0
+
+
+def test_watch_prints_changes_with_unit_status_and_local_time(at_plant: Prompt) -> None:
+    watching = at_plant.start("watch", "xw1.ac_power", "*.ac_voltage")
+    try:
+        line = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d  %s  -?[\d.]+ %s  Good$"
+        read_until(watching, line % (r"xw1\.ac_power", "W"))
+        read_until(watching, line % (r"xw2\.ac_voltage", "V"))
+    finally:
+        assert end(watching, signal.SIGINT) == 130
+
+
+def test_a_command_is_confirmed_and_seen(at_plant: Prompt) -> None:
+    said = at_plant("call", "xw1", "StartSell", "--user", "olga", GRIDNODE_PASSWORD=PASSWORD)
+    assert said.startswith("xw1.StartSell: CONFIRMED (Good)\n")
+    assert "sell_enabled=On" in said
+    assert re.search(r"elapsed: +\d+\.\d{3} s", said)
+
+
+def test_each_other_outcome_has_its_own_exit_code(at_plant: Prompt) -> None:
+    word = {"GRIDNODE_PASSWORD": PASSWORD, "GRIDNODE_USER": "olga"}
+    refused = at_plant("call", "xw2", "StartSell", code=12, **word)
+    assert refused.startswith("xw2.StartSell: REFUSED (Bad")
+    assert "amps" in at_plant("call", "xw1", "SetLoadShave", "on", "2000", code=12, **word)
+
+
+def test_a_command_that_cannot_be_asked_for_says_why(at_plant: Prompt) -> None:
+    word = {"GRIDNODE_PASSWORD": PASSWORD, "GRIDNODE_USER": "olga"}
+    assert "it has Operating, Standby" in at_plant("call", "xw1", "Explode", code=1, **word)
+    assert "needs 2 inputs (enable, amps); 1 were given" in at_plant(
+        "call", "xw1", "SetLoadShave", "on", code=1, **word
+    )
+    assert "'many' is no Double" in at_plant("call", "xw1", "SetLoadShave", "on", "many", code=1, **word)
+    assert "need a user" in at_plant("call", "xw1", "Standby", code=1)
+    wrong = at_plant("call", "xw1", "Standby", "--user", "olga", code=1, GRIDNODE_PASSWORD="wrong one")
+    assert "wrong user or password" in wrong
+    assert "wrong one" not in wrong
+
+
+def test_history_is_in_time_order_and_local_time(at_plant: Prompt) -> None:
+    lines = at_plant("history", "xw1.ac_power", "--last", "5m").splitlines()
+    times = [line[:29] for line in lines]
+    assert times == sorted(times)
+    assert re.fullmatch(r"[-:. \d]+[+-]\d\d:\d\d +-?[\d.]+ W  Good", lines[-1]), lines[-1]
+    assert "nothing was recorded" in at_plant("history", "xw1.ac_power", "--from", "2001-01-01", "--to", "2001-01-02")
+    assert "has no history here" in at_plant("history", "xw1.nothing", code=1)
+
+
+def test_a_client_elsewhere_knows_the_node_and_is_known_before_a_password_is_sent(
+    at_plant: Prompt, tmp_path: Path
+) -> None:
+    elsewhere = Prompt(tmp_path, at_plant.port)
+    words = ("call", "xw1", "Operating", "--url", f"opc.tcp://127.0.0.1:{at_plant.port}", "--user", "olga")
+    said = elsewhere(*words, code=1, GRIDNODE_PASSWORD=PASSWORD)
+    found = re.search(r"Its thumbprint is ([0-9A-F]{40})", said)
+    assert found is not None, said
+    assert found[1] in at_plant("cert", "show")
+    known = {"GRIDNODE_PASSWORD": PASSWORD, "GRIDNODE_SERVER_THUMBPRINT": found[1]}
+    accept = re.search(r"gridnode (trust accept [0-9A-F]{40})", elsewhere(*words, code=1, **known))
+    assert accept is not None
+    at_plant(*accept[1].split())
+    assert "CONFIRMED" in elsewhere(*words, GRIDNODE_PASSWORD=PASSWORD)
+
+
+def test_what_is_no_node_is_said(tmp_path: Path) -> None:
+    nobody = Prompt(tmp_path, free_port())
+    assert "nobody listens" in nobody("watch", "--url", f"opc.tcp://127.0.0.1:{nobody.port}", code=1)
+    assert "is no URL of a node" in nobody("watch", "--url", "http://127.0.0.1", code=1)
+
+
+def test_simulators_run_alone_and_end_at_sigterm(tmp_path: Path) -> None:
+    here = prompt(tmp_path)
+    simulators = here.start("simulate", str(here.site))
+    assert read_until(simulators, r"^gw: 127\.0\.0\.1:\d+: xw1 \(unit 10\), xw2 \(unit 11\)$")
+    assert end(simulators) == 0
+
+
+def test_a_real_plant_is_never_simulated(tmp_path: Path) -> None:
+    here = prompt(tmp_path)
+    here.site.write_text(here.site.read_text().replace("simulate: {enabled: true}", ""))
+    assert "this site is not simulated" in here("simulate", str(here.site), code=1)
+
+
+def test_a_wrong_site_starts_nothing_and_changes_nothing(tmp_path: Path) -> None:
+    here = prompt(tmp_path)
+    here.site.write_text(here.site.read_text().replace("unit: 11", "unit: 10"))
+    assert "devices.xw2.unit: xw1 is on bus gw already" in here("run", str(here.site), code=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["site.yaml"]

@@ -1,0 +1,50 @@
+from pathlib import Path
+
+import pytest
+import typer
+
+from node.cli import options
+from node.cli.options import check_owner, last_site, remember_site
+from tests.node.cli.conftest import Gridnode
+
+
+def test_without_a_site_the_one_run_last_is_meant(gridnode: Gridnode) -> None:
+    assert "which site?" in gridnode("user", "list", code=2).stderr
+    remember_site(gridnode.site)
+    assert gridnode("user", "list").stdout.startswith("no users yet")
+
+
+def test_a_site_that_is_gone_is_not_meant(gridnode: Gridnode) -> None:
+    remember_site(gridnode.site)
+    gridnode.site.unlink()
+    assert last_site() is None
+
+
+def test_the_environment_names_the_site(gridnode: Gridnode) -> None:
+    assert gridnode("user", "list", env={"GRIDNODE_SITE": str(gridnode.site)}).exit_code == 0
+
+
+def test_a_site_with_problems_is_not_touched(gridnode: Gridnode, tmp_path: Path) -> None:
+    gridnode.site.write_text("site: Demo\n")
+    result = gridnode.on_site(
+        "user", "add", "olga", "--role", "Admin", code=1, env={"GRIDNODE_PASSWORD": "correct horse"}
+    )
+    assert "2 problems; nothing was changed" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["site.yaml"]
+
+
+def test_root_leaves_no_files_that_the_node_could_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(options.os, "geteuid", lambda: 0)
+    owner = tmp_path.stat().st_uid
+    if owner == 0:
+        check_owner(tmp_path / "not" / "yet")
+        options.os.chown(tmp_path, 65_533, -1)
+    with pytest.raises(typer.Exit):
+        check_owner(tmp_path / "not" / "yet")
+    assert "run this as that user: sudo -u" in capsys.readouterr().err
+
+
+def test_the_version_is_shown(gridnode: Gridnode) -> None:
+    assert gridnode("--version").stdout.startswith("gridnode ")

@@ -1,0 +1,43 @@
+from pathlib import Path
+
+from node.clock import RealClock
+from node.config import load_site
+from node.identity import client_identity, site_pki
+from node.server.pki import Pki
+from tests.node.cli.conftest import Gridnode
+
+
+def refused(gridnode: Gridnode, tmp_path: Path) -> str:
+    """Thumbprint of an application that the site has just refused."""
+    application = Pki(tmp_path / "application", RealClock()).ensure_own(client_identity())
+    verdict = site_pki(load_site(gridnode.site), RealClock()).trust.validate(application.certificate.der)
+    assert verdict.stored
+    return verdict.thumbprint
+
+
+def test_a_refused_application_is_accepted_by_the_words_of_the_log(gridnode: Gridnode, tmp_path: Path) -> None:
+    thumbprint = refused(gridnode, tmp_path)
+    gridnode.on_site("trust", "accept", thumbprint)
+    listed = gridnode.on_site("trust", "list").stdout
+    assert listed.startswith(f"trusted:\n  {thumbprint}  gridnode client  urn:")
+    assert listed.endswith("refused: none\n")
+
+
+def test_trust_is_taken_away_again(gridnode: Gridnode, tmp_path: Path) -> None:
+    thumbprint = refused(gridnode, tmp_path)
+    gridnode.on_site("trust", "accept", thumbprint[:8])
+    gridnode.on_site("trust", "revoke", thumbprint)
+    assert gridnode.on_site("trust", "list").stdout.startswith("trusted: none\nrefused:\n  " + thumbprint)
+
+
+def test_a_certificate_is_trusted_before_its_application_came(gridnode: Gridnode, tmp_path: Path) -> None:
+    own = Pki(tmp_path / "application", RealClock()).ensure_own(client_identity())
+    gridnode.on_site("trust", "add", str(own.certificate_path))
+    assert own.certificate.thumbprint in gridnode.on_site("trust", "list").stdout
+
+
+def test_what_cannot_be_done_is_said(gridnode: Gridnode, tmp_path: Path) -> None:
+    gridnode.on_site("trust", "accept", "00" * 20, code=1)
+    garbage = tmp_path / "garbage"
+    garbage.write_bytes(b"garbage")
+    assert "no certificate" in gridnode.on_site("trust", "add", str(garbage), code=1).stderr
