@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
@@ -75,14 +76,15 @@ def load_profile(
     """
     path = _find(reference, base)
     try:
-        changed = path.stat().st_mtime_ns
+        # Not the time of the last change: a file system's clock is coarser than an editor is fast.
+        digest = blake2b(path.read_bytes()).digest()
     except OSError as error:
         text = f"{path}: {error.strerror}"
         raise ConfigError([Problem(_ORIGIN, 0, "profile", text)]) from error
     given = tuple(sorted((parameters or {}).items()))
     # 1, 1.0 and True are equal keys and different values.
     types = tuple(type(value).__name__ for _, value in given)
-    return _load(path, changed, given, types, tuple(sorted((overrides or {}).items(), key=lambda item: item[0])))
+    return _load(path, digest, given, types, tuple(sorted((overrides or {}).items(), key=lambda item: item[0])))
 
 
 def _find(reference: str | Path, base: Path | None) -> Path:
@@ -100,7 +102,7 @@ def _find(reference: str | Path, base: Path | None) -> Path:
 @lru_cache(maxsize=4096)
 def _load(
     path: Path,
-    _changed: int,
+    _digest: bytes,
     parameters: tuple[tuple[str, Value], ...],
     _types: tuple[str, ...],
     overrides: tuple[tuple[str, PointOverride], ...],

@@ -23,9 +23,7 @@ _MAX_DEPTH: Final = 40
 
 _INT: Final = re.compile(r"[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+")
 # 8E1 is how a serial line is framed; without a dot an exponent has a small e.
-_FLOAT: Final = re.compile(
-    r"[-+]?(0|[1-9][0-9]*)?\.[0-9]+([eE][-+]?[0-9]+)?|[-+]?(0|[1-9][0-9]*)(\.)?(e[-+]?[0-9]+)?"
-)
+_FLOAT: Final = re.compile(r"[-+]?(0|[1-9][0-9]*)?\.[0-9]+([eE][-+]?[0-9]+)?|[-+]?(0|[1-9][0-9]*)(\.)?(e[-+]?[0-9]+)?")
 _WORDS: Final[Mapping[str, bool | float | None]] = {
     "": None,
     "~": None,
@@ -145,8 +143,6 @@ class _Builder:
         result: dict[Hashable, Any] = {}
         for key_node, value_node in node.value:
             key = self._scalar(key_node, path) if isinstance(key_node, yaml.ScalarNode) else None
-            if isinstance(key, float) and key == int(key):
-                key = int(key)
             if not isinstance(key, str | int) or isinstance(key, bool):
                 self._problem(key_node, path, "a key must be a word or a whole number")
                 continue

@@ -1,10 +1,14 @@
 # ruff: noqa: E501  # a table reads best with one case a line
 """Every rule of the linter: one change to a right profile, the line it is reported on, and what is said."""
 
+import random
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from drivers.problems import ConfigError
 from tests.drivers.profile_text import RIGHT, changed, load_text, problems_of
 
 # (id, what stands there, what is put there, fragment of what is said); "!!" marks the line of the report and is removed.
@@ -193,6 +197,83 @@ def test_a_write_must_fit_one_request(tmp_path: Path) -> None:
     text = RIGHT.replace("max_read: 60", "max_read: 60, max_write: 1").replace("32, type: bits16", "33, type: bits32")
     (problem,) = problems_of(tmp_path, text)
     assert (problem.path, problem.text) == ("points.word", "takes a write of 2 registers; max_write is 1")
+
+
+WORDS = [
+    "0",
+    "-1",
+    "1e308",
+    "nan",
+    ".inf",
+    "true",
+    "null",
+    "[]",
+    "{}",
+    "[1,2]",
+    "x",
+    '"$top"',
+    "$top",
+    "$value",
+    "99999",
+    "65535",
+    "text",
+    "f64",
+    "u64",
+    "bits64",
+    "coil",
+    "u16",
+    "{a:",
+    "1}",
+    "state",
+    "flag",
+    "counter",
+    "rw",
+    "w",
+    "command",
+    "-5",
+    "3.7",
+    "''",
+    "[[0,0],[1,1]]",
+    "18446744073709551616",
+    "1e-400",
+    "start",
+    "0s",
+    "Standby",
+    "lamp",
+]
+
+
+def damaged(rng: random.Random) -> str:
+    text = RIGHT
+    for _ in range(rng.randint(1, 3)):
+        spans = [match.span() for match in re.finditer(r"[\w.$-]+", text)]
+        start, end = rng.choice(spans)
+        if rng.random() < 0.7:
+            text = text[:start] + rng.choice(WORDS) + text[end:]
+        else:
+            lines = text.splitlines(keepends=True)
+            line = lines.pop(rng.randrange(len(lines)))
+            if rng.random() < 0.5:
+                lines.insert(rng.randrange(len(lines)), line)
+            text = "".join(lines)
+    return text
+
+
+def test_random_damage_gives_a_profile_or_problems_with_lines(
+    tmp_path: Path, seed: int, scaled: Callable[[int], int]
+) -> None:
+    rng = random.Random(seed)
+    outcomes: list[bool] = []
+    for _ in range(scaled(3000)):
+        text = damaged(rng)
+        try:
+            load_text(tmp_path, text)
+            outcomes.append(True)
+        except ConfigError as error:
+            assert error.problems, text
+            assert all(problem.line > 0 and problem.text for problem in error.problems), text
+            outcomes.append(False)
+    assert len(set(outcomes)) == 2
 
 
 DISPATCH = """

@@ -53,6 +53,8 @@ def test_all_keys_that_stand_twice_are_said_at_once() -> None:
         ("a: !mine x", 1, "the tag"),
         ("? [1, 2]\n: 3", 1, "a key must be"),
         ("true: 1", 1, "a key must be"),
+        (".inf: 1", 1, "a key must be"),
+        ("1.0: 1", 1, "a key must be"),
         ("a: 1\n---\nb: 2", 2, "is not YAML"),
         ("\tx: 1", 1, "is not YAML"),
     ],
