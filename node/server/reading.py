@@ -85,7 +85,8 @@ class AttributeReader:
 
     def value(self, node: Any, item: ua.ReadValueId, role: Role, wanted: Stamps) -> ua.DataValue:
         """An attribute without the checks of `fault`, for items that are read again and again."""
-        special = for_role(node, item.AttributeId, role)
+        is_value = item.AttributeId == _VALUE
+        special = None if is_value else for_role(node, item.AttributeId, role)
         if special is not None:
             found = ua.DataValue(special)
         else:
@@ -99,7 +100,6 @@ class AttributeReader:
                 variant = apply_range(variant, parse_range(item.IndexRange))
             except BadRange as error:
                 return bad(error.status)
-        is_value = item.AttributeId == _VALUE
         now: Any = ticks_to_datetime(self._clock.now()) if wanted.server else None
         return ua.DataValue(
             variant,

@@ -15,8 +15,11 @@ from asyncua.crypto.security_policies import (
 )
 
 from address_space.model import CommandResult, Outcome, Status
+from address_space.nodes import NodeMap
+from node.server.compat import SecureChannel
 from node.server.limits import Limits
 from node.server.roles import Role
+from node.server.wire import Reader
 from node.site import Listen, ServerConfig
 from tests.e2e.raw_client import RawClient
 from tests.e2e.server_stage import Keys, Stage, serving, site_node, until
@@ -640,6 +643,46 @@ async def test_abandoned_session_ends(tmp_path: Path, stage: Stage) -> None:
         client.uaclient.protocol.transport.abort()
         await until(lambda: short.server.sessions == 0)
         await client.disconnect()
+
+
+# --- faults of ours
+
+
+async def test_fault_of_ours_ends_neither_server_nor_session(
+    stage: Stage, client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(*_: object) -> CommandResult:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(stage.desk, "call", fail)
+    with pytest.raises(ua.uaerrors.BadInternalError):
+        await call(client, "xw1", site_node("xw1.StartSell"))
+    assert await client.get_node(ua.ObjectIds.Server_ServerStatus_State).read_value() == 0
+    assert "a bug" in caplog.text
+
+
+async def test_requests_pass_what_we_put_in_place_of_the_librarys(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed: list[str] = []
+
+    def spy(owner: Any, name: str) -> None:
+        real = getattr(owner, name)
+
+        def watched(*arguments: Any, **named: Any) -> Any:
+            passed.append(name)
+            return real(*arguments, **named)
+
+        monkeypatch.setattr(owner, name, watched)
+
+    for name in ("select_policy", "open"):
+        spy(SecureChannel, name)
+    for name in ("read", "copy"):
+        spy(Reader, name)
+    spy(NodeMap, "get")
+    async with stage.client("bob") as client:
+        await client.get_node(site_node("xw1.ac_power")).read_data_value(raise_on_bad_status=False)
+    assert set(passed) == {"select_policy", "open", "read", "copy", "get"}
 
 
 # --- end
