@@ -29,6 +29,7 @@ from node.server.pki import Pki
 from node.server.server import OpcUaServer
 from node.server.users import UserStore
 from node.site import Site, site_buses
+from node.state import holding
 
 _LOG = logging.getLogger(__name__)
 
@@ -64,9 +65,9 @@ class App:
     ) -> None:
         """Serve until `stop` is set. `started` is called when clients can connect.
 
-        The password of the first admin goes to `terminal`, or to a file if there is none. Raises OSError,
-        DriverError, ServerError, CertificateError or UserError when something that the node needs cannot be had;
-        nothing stays open then.
+        The password of the first admin goes to `terminal`, or to a file if there is none. Raises OSError, StateInUse,
+        DriverError, ServerError, CertificateError or UsersFileError when something that the node needs cannot be
+        had; nothing stays open then.
         """
         try:
             async with asyncio.TaskGroup() as tasks, AsyncExitStack() as ending:
@@ -83,6 +84,7 @@ class App:
 
     async def _start(self, tasks: asyncio.TaskGroup, ending: AsyncExitStack, terminal: TextIO | None) -> None:
         site, clock = self.site, self._clock
+        ending.enter_context(holding(site.state))
         await asyncio.to_thread(self.users.ensure_admin, terminal)
         ending.push_async_callback(self._login.close)
         if site.simulate.enabled:

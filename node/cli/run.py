@@ -26,6 +26,7 @@ from node.logs import configure
 from node.server.server import ServerError
 from node.server.users import FIRST_ADMIN
 from node.site import LoggingConfig, Site
+from node.state import StateInUse
 
 log = logging.getLogger("node.run")
 
@@ -50,7 +51,7 @@ def run(
             log.debug("cannot note the site for other commands: %s", error)
         try:
             asyncio.run(_run(loaded, table=table and sys.stdout.isatty()))
-        except (DriverError, ServerError) as error:
+        except (DriverError, ServerError, StateInUse) as error:
             fail(str(error))
 
 
