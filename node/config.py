@@ -58,13 +58,13 @@ def check_site(path: Path) -> SiteCheck:
         raise ConfigError(work.problems)
     file = work.file
     everything = {**found.devices, **computed}
-    state = work.folder / file.state
+    state = (work.folder / file.state).resolve()
     site = Site(
         id=file.site,
         label=file.label or file.site,
         path=path,
         state=state,
-        pki=state / "pki" if file.pki is None else work.folder / file.pki,
+        pki=state / "pki" if file.pki is None else (work.folder / file.pki).resolve(),
         server=server,
         logging=LoggingConfig(file.logging.format, file.logging.level, dict(file.logging.levels)),
         history=HistoryConfig(file.history.enabled, file.history.commit_interval),

@@ -49,8 +49,12 @@ async def _watch(where: Where, patterns: Sequence[str]) -> None:
 
         def changed(path: str, reading: Reading) -> None:
             newest[path] = reading
-            if not on_terminal:
+            if on_terminal:
+                return
+            try:
                 print(_line(by_path[path], reading), flush=True)
+            except BrokenPipeError:  # who read the lines has enough of them
+                client.lost.set()
 
         await client.watch([point.path for point in points], changed, _PERIOD_S)
         if on_terminal:
