@@ -51,7 +51,7 @@ _TABLE: Final = (
     _unit("Wh", "WHR", "watt hour", "W·h"),
     _unit("kWh", "KWH", "kilowatt hour", "kW·h"),
     _unit("MWh", "MWH", "megawatt hour (1000 kW.h)", "MW·h"),
-    _unit("kvarh", "KVH", "kilovar hour", "kvar·h"),
+    _unit("kvarh", "K3", "kilovolt ampere reactive hour", "kvar·h"),
     _unit("Ah", "AMH", "ampere hour", "A·h"),
     _unit("Hz", "HTZ", "hertz"),
     _unit("ohm", "OHM", "ohm", "Ω"),
