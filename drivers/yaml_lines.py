@@ -88,7 +88,12 @@ def load(path: Path, name: str | None = None) -> Document:
 
 def load_text(text: str, name: str) -> Document:
     """Read YAML from a string; raises ConfigError as `load` does."""
-    loader = _StrictLoader(text)
+    try:
+        loader = _StrictLoader(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        said = f"the character #x{ord(text[error.position]):04x} is not used in YAML"
+        raise ConfigError([Problem(name, line, "", said)]) from error
     try:
         node = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
