@@ -13,8 +13,9 @@ class Limits:
     chunk_bytes: int = 65_535
     smallest_chunk_bytes: int = 8_192
     # Whole request. Nobody needs more than a chunk before a session is active, so a stranger cannot fill memory.
-    message_bytes: int = 4_194_304
-    message_chunks: int = 128
+    # asyncua's decoder takes about 0.2 s for a megabyte, in which nobody else is served.
+    message_bytes: int = 2_097_152
+    message_chunks: int = 64
     stranger_message_bytes: int = 65_535
     stranger_message_chunks: int = 4
     # Frames that wait behind the one in work; beyond it the socket is not read.
@@ -26,7 +27,8 @@ class Limits:
     unactivated_s: float = 30.0
     stalled_s: float = 30.0  # a client that does not read its answers for this long is cut off
     sessions: int = 100
-    unactivated_sessions: int = 20
+    unactivated_sessions: int = 20  # of all connections; the oldest makes room
+    unactivated_per_connection: int = 5
     session_min_s: float = 10.0
     session_max_s: float = 3_600.0
 

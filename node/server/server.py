@@ -29,7 +29,7 @@ from node.server.dispatcher import Dispatcher
 from node.server.endpoints import Endpoints
 from node.server.faults import FaultLog
 from node.server.history import HistoryReader
-from node.server.host_names import LOOPBACK, server_names
+from node.server.host_names import address_of, server_names
 from node.server.identity import Identifier
 from node.server.limits import Limits
 from node.server.login import LoginGuard
@@ -209,7 +209,7 @@ class OpcUaServer:
             self._own.application_uri,
             self._site.label or self._site.id,
             chain,
-            _preferred(names, server.names, loopback=server.listen.is_loopback),
+            _preferred(names, server.names, server.listen.host),
             self.port,
             server.allow_none,
             server.allow_anonymous,
@@ -312,8 +312,9 @@ def _load_keys(own: OwnCertificate) -> ServerKeys:
     return ServerKeys(own.certificate, own.chain, key)
 
 
-def _preferred(names: tuple[str, ...], own: tuple[str, ...], *, loopback: bool) -> tuple[str, ...]:
-    """Our names; the first is shown to who used none of them. Where only this machine reaches us that is loopback."""
-    if own or not loopback:
+def _preferred(names: tuple[str, ...], own: tuple[str, ...], listen: str) -> tuple[str, ...]:
+    """Our names; the first is shown to who used none of them: the site file's, else the one address that it binds."""
+    bound = address_of(listen)
+    if own or bound is None or str(bound) not in names:
         return names
-    return tuple(sorted(names, key=lambda name: name not in LOOPBACK))
+    return tuple(sorted(names, key=lambda name: name != str(bound)))

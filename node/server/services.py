@@ -178,16 +178,17 @@ class Services:
             ),
         }
 
-    def _find_servers(self, _request: Request, _session: Session, given: ua.FindServersParameters) -> Any:
+    def _find_servers(self, request: Request, _session: Session, given: ua.FindServersParameters) -> Any:
         response: Any = ua.FindServersResponse()
-        application = self.endpoints.application(given.EndpointUrl)
+        application = self.endpoints.application(given.EndpointUrl or request.line.hello_url)
         if not given.ServerUris or application.ApplicationUri in given.ServerUris:
             response.Servers = [application]
         return response
 
-    def _get_endpoints(self, _request: Request, _session: Session, given: ua.GetEndpointsParameters) -> Any:
+    def _get_endpoints(self, request: Request, _session: Session, given: ua.GetEndpointsParameters) -> Any:
         response: Any = ua.GetEndpointsResponse()
-        response.Endpoints = self.endpoints.describe(given.EndpointUrl, given.ProfileUris or ())
+        asked = given.EndpointUrl or request.line.hello_url
+        response.Endpoints = self.endpoints.describe(asked, given.ProfileUris or ())
         return response
 
     async def _history_read(self, session: Session, given: ua.HistoryReadParameters) -> Any:

@@ -11,7 +11,7 @@ from cryptography.exceptions import InvalidSignature
 
 from node.server.channel import Channel, status_code
 from node.server.endpoints import Endpoints
-from node.server.identity import ANONYMOUS, Identifier
+from node.server.identity import Identifier
 from node.server.limits import Limits
 from node.server.policies import ChannelRefused, ServerKeys, leaf_certificate
 from node.server.request import Request, ServiceRefused
@@ -59,7 +59,7 @@ class SessionService:
             AuthenticationToken=session.token,
             RevisedSessionTimeout=session.timeout_s * 1000,
             ServerNonce=session.new_nonce(),
-            ServerEndpoints=self._endpoints.describe(parameters.EndpointUrl),
+            ServerEndpoints=self._endpoints.describe(parameters.EndpointUrl or request.line.hello_url),
             MaxRequestMessageSize=ua.UInt32(self._limits.message_bytes),
         )
         if channel.is_secure:
@@ -87,7 +87,7 @@ class SessionService:
             raise ServiceRefused(ua.StatusCodes.BadUserAccessDenied, "a session moves with its own user only")
         if moved and session.publisher is not None:
             session.publisher.forget_requests()
-        self._sessions.activate(session, line, caller, anonymous=caller is ANONYMOUS)
+        self._sessions.activate(session, line, caller)
         line.channel.accept_large_messages()
         _LOG.info("%s logged in from %s as %s", caller.user, line.peer, caller.role.label)
         parameters_out: Any = ua.ActivateSessionResult(ServerNonce=session.new_nonce())

@@ -37,11 +37,9 @@ class Session:
         self.timeout_s = timeout_s
         self.client_certificate = client_certificate
         self.caller = _NOBODY
-        self.anonymous = True
         self.activated = False
         self.closed = False
         self.nonce = b""
-        self.created_s = now_s
         self.touched_s = now_s
         self.browse_points: dict[bytes, object] = {}
         self.publisher: Publisher | None = None
@@ -76,13 +74,15 @@ class SessionTable:
 
     def create(self, line: Line, name: str, requested_ms: float, client_certificate: bytes) -> Session:
         """A new session that nobody has logged into yet. Raises ServiceRefused when there are too many."""
-        waiting = sum(not session.activated for session in self._sessions.values())
+        waiting = [session for session in self._sessions.values() if not session.activated]
+        if sum(session.line is line for session in waiting) >= self._limits.unactivated_per_connection:
+            raise ServiceRefused(ua.StatusCodes.BadTooManySessions, "nobody logs into the sessions of this connection")
+        if len(waiting) >= self._limits.unactivated_sessions:
+            self.close(waiting[0])
         if len(self._sessions) >= self._limits.sessions:
             self._make_room()
-        if len(self._sessions) >= self._limits.sessions or waiting >= self._limits.unactivated_sessions:
-            raise ServiceRefused(
-                ua.StatusCodes.BadTooManySessions, f"{len(self._sessions)} sessions, {waiting} waiting"
-            )
+        if len(self._sessions) >= self._limits.sessions:
+            raise ServiceRefused(ua.StatusCodes.BadTooManySessions, f"{len(self._sessions)} sessions")
         low, high = self._limits.session_min_s, self._limits.session_max_s
         # 0, a negative number or NaN asks for the server's choice.
         timeout_s = min(max(requested_ms / 1000, low), high) if requested_ms > 0 else high
@@ -108,11 +108,10 @@ class SessionTable:
         """The client has shown that it lives."""
         session.touched_s = self._clock.monotonic()
 
-    def activate(self, session: Session, line: Line, caller: Caller, *, anonymous: bool) -> None:
+    def activate(self, session: Session, line: Line, caller: Caller) -> None:
         """Log in, or in again, and bind to a connection."""
         session.line = line
         session.caller = caller
-        session.anonymous = anonymous
         session.activated = True
         if session.publisher is not None:
             for subscription in session.publisher.subscriptions.values():

@@ -5,6 +5,7 @@ import logging
 import math
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from node.server.limits import Limits
 from node.server.server import PortTaken, ServerError
 from node.site import Listen, ServerConfig
 from tests.e2e.raw_client import RawClient
-from tests.e2e.server_stage import CLIENT_URI, Keys, Stage, serving, site_node
+from tests.e2e.server_stage import CLIENT_URI, Keys, Stage, serving, site_node, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
@@ -224,7 +225,7 @@ async def test_fault_of_a_peer_is_logged_once(stage: Stage, caplog: pytest.LogCa
 
 
 async def test_flood_of_sessions_that_nobody_activates_is_bounded(keys: Keys, tmp_path: Path) -> None:
-    async with serving(tmp_path, keys, OPEN, Limits(unactivated_sessions=5)) as stage:
+    async with serving(tmp_path, keys, OPEN, Limits(unactivated_per_connection=5)) as stage:
         raw = await RawClient.connect(stage.server.port)
         await raw.open()
         answers = [await raw.ask(ua.CreateSessionRequest()) for _ in range(8)]
@@ -512,6 +513,50 @@ async def test_wrong_signature_of_the_client_is_refused(stage: Stage) -> None:
             await client.activate_session("ann", "observer-pass")
     finally:
         await client.disconnect_sessionless()
+
+
+# --- a stranger's sessions
+
+
+async def test_sessions_that_nobody_activates_lock_nobody_out(keys: Keys, tmp_path: Path) -> None:
+    async with serving(tmp_path, keys, OPEN, Limits(unactivated_sessions=4)) as stage:
+        strangers = [await RawClient.connect(stage.server.port) for _ in range(3)]
+        for raw in strangers:
+            await raw.open()
+            for _ in range(3):
+                assert isinstance(await raw.ask(ua.CreateSessionRequest()), ua.CreateSessionResponse)
+        assert await still_serves(stage)
+        for raw in strangers:
+            await raw.close()
+
+
+async def test_clients_that_die_lock_nobody_out(keys: Keys, tmp_path: Path) -> None:
+    async with serving(tmp_path, keys, OPEN, Limits(sessions=3)) as stage:
+        for _ in range(5):
+            raw = await RawClient.connect(stage.server.port)
+            await raw_session(raw)
+            await raw.close()
+            await until(lambda: not stage.server._connections)
+        living = await RawClient.connect(stage.server.port)
+        token = await raw_session(living)
+        for _ in range(2):
+            assert await still_serves(stage)
+        read = ua.ReadRequest()
+        read.Parameters.NodesToRead = [ua.ReadValueId(ua.NodeId(2259), ua.AttributeIds.Value)]
+        assert isinstance(await living.ask(read, token), ua.ReadResponse)
+        await living.close()
+
+
+async def test_call_is_answered_before_its_client_gives_up(open_stage: Stage, open_raw: RawClient) -> None:
+    token = await raw_session(open_raw)
+    call = ua.CallRequest()
+    call.Parameters.MethodsToCall = [ua.CallMethodRequest(site_node("xw1"), site_node("xw1.StartSell"), [])]
+    for hint_ms, most_s in ((0, 3.0), (60_000, 3.0), (1000, 0.9), (100, 0.05)):
+        call.RequestHeader.TimeoutHint = hint_ms
+        before = time.monotonic()
+        await open_raw.ask(call, token)
+        assert open_stage.desk.answer_by is not None
+        assert before + most_s <= open_stage.desk.answer_by + 1e-6 <= time.monotonic() + most_s + 1e-5
 
 
 # --- start
