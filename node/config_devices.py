@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from address_space.model import Device, Range, Value
+from address_space.model import Device, DeviceModel, Range, Value
 from drivers.problems import ConfigError, Problem
 from drivers.profile import PointOverride, load_profile, shipped_profiles
 from drivers.spec import BusConfig, Profile
@@ -139,6 +139,7 @@ class _Library:
     def __init__(self, draft: Draft) -> None:
         self._folder = draft.folder
         self._known: dict[object, Profile | ConfigError] = {}
+        self._models: dict[DeviceModel, DeviceModel] = {}
 
     def profile(self, entry: DeviceEntry, reference: str) -> Profile:
         """The profile of a device; raises ConfigError as `load_profile` does."""
@@ -158,8 +159,10 @@ class _Library:
 
     def _load(self, reference: str, parameters: Mapping[str, Value], points: Mapping[str, OverrideEntry]) -> Profile:
         overrides = {point: _override(entry) for point, entry in points.items()}
-        profile = load_profile(reference, parameters, overrides, base=self._folder)
-        return _with_ages(profile, points)
+        profile = _with_ages(load_profile(reference, parameters, overrides, base=self._folder), points)
+        # Parameters of a conversion give profiles of their own, but mostly the same points.
+        model = self._models.setdefault(profile.model, profile.model)
+        return profile if model is profile.model else replace(profile, model=model)
 
 
 def _override(entry: OverrideEntry) -> PointOverride:

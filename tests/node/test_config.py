@@ -327,6 +327,15 @@ def test_equal_devices_share_one_model(tmp_path: Path) -> None:
     assert len(models) == 2
 
 
+def test_devices_that_only_differ_in_conversion_share_one_model(tmp_path: Path) -> None:
+    buses = "".join(f"  c{n}: {{driver: serial_line, serial: {{port: tty{n}}}}}\n" for n in range(3))
+    profile = "profile: generic.serial_current_sensor"
+    own = "".join(f"  d{n}: {{{profile}, bus: c{n}, parameters: {{offset: 2.{n}}}}}\n" for n in range(3))
+    site = load_site(write(tmp_path, RIGHT.replace("devices:", buses + "devices:") + own))
+    assert len({id(device.model) for device in site.devices[1:]}) == 1
+    assert [site.profiles[f"d{n}"].parameters["offset"] for n in range(3)] == [2.0, 2.1, 2.2]
+
+
 def test_computed_points_take_the_unit_and_range_of_their_inputs(tmp_path: Path) -> None:
     text = with_device(
         "  xw2: {profile: schneider.xw, bus: gw1, unit: 11}\n"
