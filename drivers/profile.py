@@ -25,7 +25,7 @@ from drivers.profile_parameters import apply, substitute
 from drivers.profile_points import build_points
 from drivers.profile_schema import SCHEMA_ID, ProfileFile, json_schema, sentence
 from drivers.spec import ModbusLimits, PollGroup, Profile
-from drivers.yaml_lines import Lines, load
+from drivers.yaml_lines import Document, Lines, load
 
 __all__ = ["PointOverride", "load_profile", "profile_schema", "shipped_profiles"]
 
@@ -99,15 +99,21 @@ def _find(reference: str | Path, base: Path | None) -> Path:
     return path if path.is_absolute() or base is None else base / path
 
 
+@lru_cache(maxsize=256)
+def _document(path: Path, _digest: bytes) -> Document:
+    """The file as it was read; nobody changes its data."""
+    return load(path)
+
+
 @lru_cache(maxsize=4096)
 def _load(
     path: Path,
-    _digest: bytes,
+    digest: bytes,
     parameters: tuple[tuple[str, Value], ...],
     _types: tuple[str, ...],
     overrides: tuple[tuple[str, PointOverride], ...],
 ) -> Profile:
-    document = load(path)
+    document = _document(path, digest)
     if not isinstance(document.data, dict):
         raise ConfigError(
             [document.lines.problem((), "is no profile: it must be a mapping that begins with `schema:`")]
