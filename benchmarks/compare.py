@@ -32,9 +32,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """One start: seconds until the port accepted, resident memory then and with every point updated, in bytes."""
+    """One start: seconds until the port accepted, CPU and resident memory (bytes) by then, memory with every point
+    updated.
+    """
 
     seconds: float
+    cpu_s: float
     listening: int
     updated: int
 
@@ -91,9 +94,9 @@ def _running(contender: Contender, plan: Plan, points: int, folder: Path) -> Ite
 
 def _start(contender: Contender, plan: Plan, points: int, folder: Path) -> Start:
     with _running(contender, plan, points, folder) as server:
-        listening = usage.rss_bytes(server.pid)
+        cpu_s, listening = usage.cpu_s(server.pid), usage.rss_bytes(server.pid)
         time.sleep(2.5 * plan.period_s)
-        return Start(server.start_s, listening, usage.rss_bytes(server.pid))
+        return Start(server.start_s, cpu_s, listening, usage.rss_bytes(server.pid))
 
 
 def _load(contender: Contender, plan: Plan, folder: Path, figures: Figures) -> None:

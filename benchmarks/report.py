@@ -60,6 +60,7 @@ def rows(plan: Plan) -> list[Row]:
     return [
         Row("very first start, few points, s (keys and users are made)", lambda f: f.first.seconds, factor=False),
         Row(f"start to listening, {n} points, s", lambda f: f.start_s),
+        Row("... CPU time of that start, s", lambda f: _median(f.many, "cpu_s")),
         Row(f"start to listening, {few} points, s", lambda f: _median(f.few, "seconds")),
         Row(f"RSS when listening, {n} points, MiB", lambda f: _median(f.many, "listening") / _MIB, ".1f"),
         Row(f"RSS when listening, {few} points, MiB", lambda f: _median(f.few, "listening") / _MIB, ".1f"),
