@@ -79,10 +79,12 @@ class _CountedNull:
 def harden_decoder() -> None:
     """Make asyncua's decoder refuse what has no bytes behind it: long arrays of Null, and matrices.
 
-    asyncua documents the bound of matrices as a setting; Null has none. Call it before the first message is decoded,
-    because asyncua keeps its decoders. Packing is as before.
+    asyncua documents the bound of matrices as a setting; Null has none. Packing is as before.
     """
     ua_binary.MAX_RESHAPE_ELEMENTS = 0
     # It writes an error for each chunk that we refuse; `FaultLog` does that, once per peer.
     logging.getLogger("asyncua.uaprotocol").setLevel(logging.CRITICAL)
     ua_binary.Primitives.Null = _CountedNull()  # type: ignore[assignment]
+    # It keeps the decoders that it has made, those of Null among them.
+    ua_binary._create_uatype_deserializer.cache_clear()
+    ua_binary._create_uatype_array_deserializer.cache_clear()

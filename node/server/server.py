@@ -105,14 +105,25 @@ class OpcUaServer:
     # --- life
 
     async def start(self) -> None:
-        """Build the address space and listen. Raises ServerError, CertificateError, OSError."""
+        """Build the address space and listen. Raises ServerError, CertificateError, OSError; nothing is left then."""
         self._check_security()
-        names = await asyncio.to_thread(server_names, self._site.server.names)
-        self._own = await asyncio.to_thread(self._pki.ensure_own, site_identity(self._site, names))
-        self._keys = _load_keys(self._own)
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
         harden_decoder()
         with paused():
-            space = await self._build_space(self._own.application_uri)
+            nodes = NodeMap()
+            self._internal = internal = InternalServer()
+            install_nodes(internal, nodes)
+            # The resolver may take seconds, in which the standard address space is made.
+            names, _ = await asyncio.gather(asyncio.to_thread(server_names, self._site.server.names), internal.init())
+            self._own = await asyncio.to_thread(self._pki.ensure_own, site_identity(self._site, names))
+            self._keys = _load_keys(self._own)
+            space = self._build_space(internal, nodes, self._own.application_uri)
         self._listener = listener = await self._listen()
         self._serve(space, names)
         settle()
@@ -172,15 +183,10 @@ class OpcUaServer:
                 "other machines reach: listen on 127.0.0.1, or take them out, or say `allow_insecure: true`"
             )
 
-    async def _build_space(self, application_uri: str) -> BuiltSpace:
+    def _build_space(self, internal: InternalServer, nodes: NodeMap, application_uri: str) -> BuiltSpace:
         site = self._site
-        nodes = NodeMap()
-        internal = InternalServer()
-        space = install_nodes(internal, nodes)
-        await internal.init()
-        self._internal = internal
         built = build(nodes, self._image, self._clock, site.id, site.label, history=self._history is not None)
-        self._object = ServerObject(space, self._clock, self._limits, site.label or site.id)
+        self._object = ServerObject(internal.aspace, self._clock, self._limits, site.label or site.id)
         self._object.publish(application_uri, namespace_uris(application_uri, site.id))
         return built
 

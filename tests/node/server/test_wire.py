@@ -5,7 +5,8 @@ from contextlib import suppress
 
 import pytest
 from asyncua import ua
-from asyncua.common.utils import NotEnoughData
+from asyncua.common.utils import Buffer, NotEnoughData
+from asyncua.ua import ua_binary
 from asyncua.ua.ua_binary import struct_from_binary, unpack_uatype, unpack_uatype_array
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,6 +77,16 @@ def test_nulls_are_no_more_than_bytes() -> None:
     assert unpack_uatype_array(ua.VariantType.Null, Reader(array)) == [None] * 4
     with pytest.raises(NotEnoughData):
         unpack_uatype_array(ua.VariantType.Null, Reader(struct.pack("<i", 2**31 - 1)))
+
+
+def test_nulls_are_counted_also_when_the_library_has_read_some_before() -> None:
+    ua_binary.Primitives.Null = ua_binary._Null()
+    ua_binary._create_uatype_deserializer.cache_clear()
+    ua_binary._create_uatype_array_deserializer.cache_clear()
+    assert unpack_uatype_array(ua.VariantType.Null, Buffer(struct.pack("<i", 9))) == [None] * 9
+    harden_decoder()
+    with pytest.raises(NotEnoughData):
+        unpack_uatype_array(ua.VariantType.Null, Reader(struct.pack("<i", 9)))
 
 
 def test_matrix_is_refused() -> None:
