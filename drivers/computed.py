@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from address_space.model import Batch, Clock, Publisher, Sample, Status, Value, is_good
+from drivers.health import ConnectionState
 from drivers.spec import ComputedPoint, Function
+from drivers.statistics import Counters, SystemPoints
 
 _PERIOD_S = 0.5  # a total over devices that are polled each second needs no faster look
 
@@ -22,6 +24,7 @@ class Computed:
         """`points` are by device id; raises KeyError for a point that the image does not have."""
         self._image = image
         self._clock = clock
+        self._system = [SystemPoints(image, device) for device in points]
         self._rules = [
             (image.slot(device, rule.point), rule.function, [image.slot(*one) for one in rule.inputs])
             for device, rules in points.items()
@@ -36,6 +39,10 @@ class Computed:
 
     def compute(self) -> None:
         """Publish what changed. The source time is that of the newest input, so stale inputs stay visible."""
+        for system in self._system:
+            # Nothing is asked and nothing can be lost on the way: a computed device is always there.
+            facts = {**Counters().facts(), "connection": int(ConnectionState.ONLINE), "device_health": 0}
+            system.publish(facts, self._clock.now())
         for slot, function, inputs in self._rules:
             samples = [self._image.sample(one) for one in inputs]
             value, status = combine(function, samples)

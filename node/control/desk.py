@@ -54,6 +54,7 @@ class ControlDesk:
         self._clock = clock
         self._spawn = spawn
         self._last = LastCommand(image, clock)
+        self._last.begin(devices.values())
         self._keep_alives = KeepAlives(image, clock, spawn)
         self._locks: dict[str, asyncio.Lock] = {}
         self._newest: dict[str, Request] = {}

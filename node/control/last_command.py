@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from address_space.model import Batch, Clock, CommandResult, Device, Publisher, Status, Value
 
 _MS_PER_S = 1000.0
+_POINTS = tuple(
+    f"last_command_{what}" for what in ("name", "outcome", "wanted", "observed", "elapsed", "reason", "user", "time")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +31,20 @@ class LastCommand:
         self._image = image
         self._clock = clock
 
+    def begin(self, devices: Iterable[Device]) -> None:
+        """Say of devices that nothing was asked of them yet: that is no data, not a device that does not answer."""
+        slots = [
+            self._image.slot(device.id, point) for device in devices for point in _POINTS if point in device.model.index
+        ]
+        self._image.degrade(slots, Status.BAD_NO_DATA, self._clock.now())
+
     def show(self, request: Request, result: CommandResult) -> None:
         """Publish one result, pending or final."""
-        values: dict[str, Value] = {
-            "last_command_name": request.name,
-            "last_command_outcome": int(result.outcome),
-            "last_command_wanted": request.wanted,
-            "last_command_observed": result.observed,
-            "last_command_elapsed": result.elapsed_s * _MS_PER_S,
-            "last_command_reason": result.reason,
-            "last_command_user": request.user,
-            "last_command_time": request.ticks,
-        }
-        known = [point for point in values if point in request.device.model.index]
-        slots = [self._image.slot(request.device.id, point) for point in known]
-        good = [int(Status.GOOD)] * len(known)
-        self._image.publish(Batch(slots, [values[point] for point in known], good, self._clock.now()))
+        values: tuple[Value, ...] = (
+            *(request.name, int(result.outcome), request.wanted, result.observed),
+            *(result.elapsed_s * _MS_PER_S, result.reason, request.user, request.ticks),
+        )
+        shown = [pair for pair in zip(_POINTS, values, strict=True) if pair[0] in request.device.model.index]
+        slots = [self._image.slot(request.device.id, point) for point, _ in shown]
+        good = [int(Status.GOOD)] * len(shown)
+        self._image.publish(Batch(slots, [value for _, value in shown], good, self._clock.now()))

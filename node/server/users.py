@@ -200,7 +200,12 @@ def publish_first_password(password: str, path: Path) -> None:
     """Write the first admin's password to a file of mode 0600 and log where it is. Raises OSError."""
     make_folder(path.parent, PRIVATE_FOLDER)
     write_atomic(path, f"{password}\n".encode(), PRIVATE_FILE)
-    _LOG.warning("first start: the password of user %r is in %s; change it: gridnode user passwd", FIRST_ADMIN, path)
+    _LOG.warning(
+        "first start: the password of user %r is in %s; change it: gridnode user passwd %s",
+        FIRST_ADMIN,
+        path,
+        FIRST_ADMIN,
+    )
 
 
 def _normal(text: str) -> str:

@@ -15,6 +15,7 @@ from address_space.model import (
     Value,
     device_model,
 )
+from address_space.system import SYSTEM_POINTS
 from drivers.computed import Computed, combine
 from drivers.spec import ComputedPoint, Function
 from tests.fake_clock import FakeClock
@@ -73,6 +74,14 @@ async def test_a_total_follows_its_inputs_with_their_source_time(clock: FakeCloc
     computed.compute()
     assert image.sample(2) == Sample(350.0, GOOD, measured)
     assert len(published) == 1, "nothing new, nothing published"
+
+
+def test_a_computed_device_is_online(clock: FakeClock) -> None:
+    image = ProcessImage([Device("plant", device_model("test", DeviceClass.GENERIC, SYSTEM_POINTS))], clock)
+    Computed({"plant": []}, image, clock).compute()
+    assert image.sample(image.slot("plant", "connection")).value == 1
+    assert image.sample(image.slot("plant", "device_health")).value == 0
+    assert image.sample(image.slot("plant", "failures")).value == 0
 
 
 def test_an_unknown_input_is_an_error_at_once(clock: FakeClock) -> None:

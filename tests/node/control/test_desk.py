@@ -95,6 +95,11 @@ async def test_last_command_shows_what_was_asked_and_what_came_of_it(bench: Benc
     assert 1000 <= elapsed <= 1750
 
 
+def test_before_the_first_command_there_is_no_data_about_one(bench: Bench) -> None:
+    slot = bench.image.slot("xw1", "last_command_outcome")
+    assert bench.image.sample(slot).status == Status.BAD_NO_DATA
+
+
 async def test_a_write_that_is_acknowledged_and_ignored_is_a_mismatch(bench: Bench) -> None:
     bench.plant.acts = {}
     result = await bench.call("StartSell")
