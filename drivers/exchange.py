@@ -103,6 +103,9 @@ class Exchange:
             ):
                 raise Unreachable(f"{self._silent} requests without a byte from the other side") from error
             raise
+        except Unreachable:
+            self._owes(unit, request, deadline)  # a serial port that is opened again is the same line as before
+            raise
         except Malformed as error:
             self._silent = 0
             for counters in both:
@@ -113,6 +116,8 @@ class Exchange:
             ticks = self._clock.now()
             self._silent = 0
             self._finished(unit, start)
+            if doubtful:
+                self._owes(unit, request, deadline)  # its own answer may still come
             self._rejected(unit, error, ticks)
             if doubtful:
                 raise NoAnswer(f"{unit.name}: {error}, or a late answer to an earlier request") from error
@@ -167,17 +172,22 @@ class Exchange:
             counters.timeouts += silent
             counters.last_error = text
         unit.complain(text, now)
-        window_s = unit.lateness.window_s()
-        if self._channel.numbered:
-            unit.ready_at = max(unit.ready_at, now + window_s)
-        else:
-            unit.lateness.lost(request, deadline)
-            self.quiet = (unit.lateness, now + window_s)
+        self._owes(unit, request, deadline)
         unit.yield_to_others(now)
         if unit.health.failures or not unit.health.reached:
             # More than a single lost answer: one time-out for the others before this unit costs one again.
             unit.polls_at = max(unit.polls_at, now + self._config.timeout_s)
         self._failed(unit, now, ticks)
+
+    def _owes(self, unit: Unit, request: Request, deadline: float) -> None:
+        """An answer to a request that was given up may still come: silence, and nothing of its size."""
+        window_s = unit.lateness.window_s()
+        now = self._clock.monotonic()
+        if self._channel.numbered:
+            unit.ready_at = max(unit.ready_at, now + window_s)
+        else:
+            unit.lateness.lost(request, deadline)
+            self.quiet = (unit.lateness, now + window_s)
 
     def _failed(self, unit: Unit, now: float, ticks: int, *, fatal: bool = False) -> None:
         if unit.health.failed(now, fatal=fatal):

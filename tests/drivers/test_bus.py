@@ -592,3 +592,16 @@ async def test_devices_that_share_a_unit_address_share_what_it_owes(clock: FakeC
     lost = next(n for n, (at, _) in enumerate(channel.sent) if at >= 0.9)
     assert all(r.count != 1 for _, r in channel.sent[lost + 1 :])
     assert len(channel.sent) > lost + 2
+
+
+async def test_a_request_that_got_a_doubtful_refusal_is_still_owed_its_own_answer(clock: FakeClock) -> None:
+    async with plant(clock, simple(0)) as one:
+        await clock.advance(0.5)
+        one.channel.dead = {1}
+        await clock.advance(1.0)  # asked at 1.0, and lost
+        one.channel.dead = set()
+        one.channel.refuses = refusing(4)  # which may be the late answer to that
+        await clock.advance(1.6)
+        _, lost, refused = [r for _, r in one.channel.sent]
+        assert one.bus._units[0].lateness.avoid(3, clock.monotonic()) == {lost.size, refused.size}
+        assert lost.size != refused.size

@@ -34,6 +34,7 @@ class ChaosSlave:
     dice: Dice
     timeout_s: float
     rtu: bool
+    slow: bool = False  # good answers take up to 0.6 time-outs, so that a late one can come before them
     dead: set[int] = field(default_factory=set)
     requests: int = 0
     answered: int = 0
@@ -134,6 +135,8 @@ class ChaosSlave:
                 loop.call_later(step * self.timeout_s / 10, send, piece)
         elif fault in (Fault.FAILURE, Fault.BUSY):
             send(self.frame(number, unit, bytes((function | 0x80, 4 if fault is Fault.FAILURE else 6))))
+        elif self.slow:
+            loop.call_later(dice.random.uniform(0.05, 0.6) * self.timeout_s, send, frame)
         else:
             send(frame)
 
