@@ -12,6 +12,7 @@ from asyncua import ua
 from node.server.limits import Limits
 from node.server.request import ServiceRefused
 from node.server.sessions import Session
+from node.server.tasks import in_slices
 
 _HAS_SUBTYPE: Final = ua.NodeId(ua.Int32(ua.ObjectIds.HasSubtype))
 _EVERY_FIELD: Final = 0x3F
@@ -37,7 +38,7 @@ class Browser:
         # Types do not change while the server runs.
         self._subtypes: dict[ua.NodeId, frozenset[ua.NodeId]] = {}
 
-    def browse(self, parameters: ua.BrowseParameters, session: Session) -> ua.BrowseResponse:
+    async def browse(self, parameters: ua.BrowseParameters, session: Session) -> ua.BrowseResponse:
         """Answer a Browse. Raises ServiceRefused for what concerns the whole request."""
         if not parameters.View.ViewId.is_null():
             raise ServiceRefused(ua.StatusCodes.BadViewIdUnknown)
@@ -45,7 +46,7 @@ class Browser:
         most = self._limits.references_per_node
         per_answer = min(asked, most) if asked else most
         response: Any = ua.BrowseResponse()
-        response.Results = [self._one(item, per_answer, session) for item in parameters.NodesToBrowse]
+        response.Results = await in_slices(parameters.NodesToBrowse, lambda item: self._one(item, per_answer, session))
         return response  # type: ignore[no-any-return]
 
     def browse_next(self, parameters: ua.BrowseNextParameters, session: Session) -> ua.BrowseNextResponse:

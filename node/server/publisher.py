@@ -98,12 +98,14 @@ class Publisher:
         """The cycles of one subscription, until it is removed."""
         next_s = self._clock.monotonic()
         while self.subscriptions.get(subscription.id) is subscription:
-            self._cycle(subscription)
+            await self._cycle(subscription)
             next_s = max(next_s + subscription.rhythm.interval_ms / 1000, self._clock.monotonic())
             await self._clock.sleep(next_s - self._clock.monotonic())
 
-    def _cycle(self, subscription: Subscription) -> None:
-        subscription.sample()
+    async def _cycle(self, subscription: Subscription) -> None:
+        await subscription.sample()
+        if subscription.closed:
+            return
         subscription.silent_cycles += 1
         self._drop_expired()
         if not self._requests:

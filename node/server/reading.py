@@ -13,6 +13,7 @@ from node.server.access import READ, attribute, for_role, user_access_level
 from node.server.index_range import BadRange, apply_range, parse_range
 from node.server.request import ServiceRefused
 from node.server.roles import Role
+from node.server.tasks import in_slices
 
 _VALUE: Final = ua.AttributeIds.Value
 _ENCODINGS: Final = (None, "", "Default Binary")
@@ -43,13 +44,13 @@ class AttributeReader:
         self._nodes = nodes
         self._clock = clock
 
-    def read_all(self, parameters: ua.ReadParameters, role: Role) -> ua.ReadResponse:
+    async def read_all(self, parameters: ua.ReadParameters, role: Role) -> ua.ReadResponse:
         """Answer a Read. Raises ServiceRefused for what concerns the whole request."""
         if not parameters.MaxAge >= 0:  # NaN too
             raise ServiceRefused(ua.StatusCodes.BadMaxAgeInvalid)
         wanted = stamps(parameters.TimestampsToReturn)
         response: Any = ua.ReadResponse()
-        response.Results = [self.read(item, role, wanted) for item in parameters.NodesToRead]
+        response.Results = await in_slices(parameters.NodesToRead, lambda item: self.read(item, role, wanted))
         return response  # type: ignore[no-any-return]
 
     def read(self, item: ua.ReadValueId, role: Role, wanted: Stamps) -> ua.DataValue:

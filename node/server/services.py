@@ -78,6 +78,7 @@ class Services:
             ids.ReadRequest_Encoding_DefaultBinary: Service(
                 ua.ReadParameters,
                 lambda _, session, given: self.reader.read_all(given, session.caller.role),
+                waits=True,
                 items="NodesToRead",
                 most=limits.operations,
             ),
@@ -106,6 +107,7 @@ class Services:
             ids.BrowseRequest_Encoding_DefaultBinary: Service(
                 ua.BrowseParameters,
                 lambda _, session, given: self.browser.browse(given, session),
+                waits=True,
                 items="NodesToBrowse",
                 most=limits.browse_operations,
             ),
@@ -155,12 +157,14 @@ class Services:
             ids.CreateMonitoredItemsRequest_Encoding_DefaultBinary: Service(
                 ua.CreateMonitoredItemsParameters,
                 lambda _, session, given: subscriptions.create_items(given, session),
+                waits=True,
                 items="ItemsToCreate",
                 most=limits.operations,
             ),
             ids.ModifyMonitoredItemsRequest_Encoding_DefaultBinary: Service(
                 ua.ModifyMonitoredItemsParameters,
                 lambda _, session, given: subscriptions.modify_items(given, session),
+                waits=True,
                 items="ItemsToModify",
                 most=limits.operations,
             ),

@@ -18,6 +18,7 @@ from node.server.limits import Limits
 from node.server.monitored_item import MonitoredItem
 from node.server.reading import AttributeReader
 from node.server.roles import Role
+from node.server.tasks import in_slices
 
 _SEQUENCE_END = 2**32 - 1
 
@@ -72,6 +73,7 @@ class Subscription:
         self.items: dict[int, MonitoredItem] = {}
         self.silent_cycles = 0  # since the last message
         self.lonely_cycles = 0  # since the client's last sign of life
+        self.closed = False
         self.greeted = False  # the first message went out
         self._reader = reader
         self._image = image
@@ -125,6 +127,7 @@ class Subscription:
 
     def close(self) -> None:
         """Watch nothing any more."""
+        self.closed = True
         for slot in self._by_slot:
             self._image.unwatch(slot, self._watch)
         self.items.clear()
@@ -133,8 +136,8 @@ class Subscription:
 
     # --- the cycle
 
-    def sample(self) -> None:
-        """One publishing cycle: look at what may have changed."""
+    async def sample(self) -> None:
+        """One publishing cycle: look at what may have changed, with turns for others in between."""
         self._cycle += 1
         for slot in self._watch.take():
             for item in self._by_slot.get(slot, ()):
@@ -143,9 +146,10 @@ class Subscription:
         for item in self._looked_at.values():
             if item.is_enabled:
                 self._due[item.id] = item
-        for item in [item for item in self._due.values() if self._cycle % item.settings.every == 0]:
+        due = [item for item in self._due.values() if self._cycle % item.settings.every == 0]
+        for item in due:
             del self._due[item.id]
-            self._read(item)
+        await in_slices(due, self._read)
 
     @property
     def has_news(self) -> bool:
@@ -199,6 +203,8 @@ class Subscription:
     # --- inside
 
     def _read(self, item: MonitoredItem) -> None:
+        if item.id not in self.items:  # taken away while others had their turn
+            return
         item.offer(self._reader.value(item.node, item.what, self.role, item.settings.stamps))
         if item.waiting:
             self._reporting[item.id] = item

@@ -21,7 +21,7 @@ from node.server.reading import AttributeReader, Stamps, stamps
 from node.server.request import Request, ServiceRefused
 from node.server.sessions import Session
 from node.server.subscription import Subscription, revise
-from node.server.tasks import TaskSet
+from node.server.tasks import TaskSet, in_slices
 
 
 class SubscriptionService:
@@ -110,20 +110,24 @@ class SubscriptionService:
 
     # --- items
 
-    def create_items(self, parameters: ua.CreateMonitoredItemsParameters, session: Session) -> Any:
+    async def create_items(self, parameters: ua.CreateMonitoredItemsParameters, session: Session) -> Any:
         """Watch attributes. Raises ServiceRefused for what concerns the whole request."""
         subscription = _publisher(session, self).find(parameters.SubscriptionId)
         wanted = stamps(parameters.TimestampsToReturn)
         response: Any = ua.CreateMonitoredItemsResponse()
-        response.Results = [self._create(subscription, item, wanted) for item in parameters.ItemsToCreate]
+        response.Results = await in_slices(
+            parameters.ItemsToCreate, lambda item: self._create(subscription, item, wanted)
+        )
         return response
 
-    def modify_items(self, parameters: ua.ModifyMonitoredItemsParameters, session: Session) -> Any:
+    async def modify_items(self, parameters: ua.ModifyMonitoredItemsParameters, session: Session) -> Any:
         """Change how attributes are watched. Raises ServiceRefused for what concerns the whole request."""
         subscription = _publisher(session, self).find(parameters.SubscriptionId)
         wanted = stamps(parameters.TimestampsToReturn)
         response: Any = ua.ModifyMonitoredItemsResponse()
-        response.Results = [self._modify(subscription, item, wanted) for item in parameters.ItemsToModify]
+        response.Results = await in_slices(
+            parameters.ItemsToModify, lambda item: self._modify(subscription, item, wanted)
+        )
         return response
 
     def set_modes(self, parameters: ua.SetMonitoringModeParameters, session: Session) -> Any:
@@ -190,6 +194,8 @@ class SubscriptionService:
 
     def _fault(self, subscription: Subscription, what: ua.ReadValueId) -> int | None:
         """Why an attribute cannot be watched; None when it can."""
+        if subscription.closed:  # while others had their turn
+            return ua.StatusCodes.BadSubscriptionIdInvalid
         if len(subscription.items) >= self._limits.items_per_subscription:
             return ua.StatusCodes.BadTooManyMonitoredItems
         if what.AttributeId == ua.AttributeIds.EventNotifier:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Final, TypeVar
 
 _LOG = logging.getLogger(__name__)
+
+# Entries of a request that are worked on before other clients get a turn: 2 to 5 ms.
+_SLICE: Final = 200
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 # Called with the error of a task that failed.
 Failed = Callable[[BaseException], None]
@@ -48,3 +55,13 @@ class TaskSet:
             task.cancel()
         if ending:
             await asyncio.wait(ending)
+
+
+async def in_slices(items: Iterable[_Item], work: Callable[[_Item], _Result]) -> list[_Result]:
+    """Results of `work` for all items, with turns for others in between; an error of `work` ends it."""
+    results: list[_Result] = []
+    for number, item in enumerate(items, 1):
+        results.append(work(item))
+        if number % _SLICE == 0:
+            await asyncio.sleep(0)
+    return results

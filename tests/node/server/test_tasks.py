@@ -1,0 +1,58 @@
+"""Tasks of the server: one that fails takes no other along; long work gives others their turn."""
+
+import asyncio
+import logging
+
+import pytest
+
+from node.server.faults import FaultLog
+from node.server.tasks import TaskSet, in_slices
+
+
+async def test_failed_task_is_logged_and_told_and_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    tasks = TaskSet()
+    told: list[BaseException] = []
+    go_on = asyncio.Event()
+
+    async def fail() -> None:
+        raise ZeroDivisionError("a bug")
+
+    async def wait() -> None:
+        await go_on.wait()
+
+    tasks.start(fail(), "failing", told.append)
+    waiting = tasks.start(wait(), "waiting")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert [str(error) for error in told] == ["a bug"]
+    assert "failing failed" in caplog.text
+    assert not waiting.done()
+    assert len(tasks) == 1
+    await tasks.close()
+    assert waiting.cancelled()
+    assert len(tasks) == 0
+
+
+async def test_long_work_gives_others_their_turn() -> None:
+    turns = 0
+    done = False
+
+    async def other() -> None:
+        nonlocal turns
+        while not done:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    assert await in_slices(range(1000), lambda number: number * 2) == list(range(0, 2000, 2))
+    done = True
+    await task
+    assert turns >= 5
+
+
+def test_fault_of_a_peer_is_a_warning_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    faults = FaultLog()
+    for peer, kind in (("10.0.0.1", "noise"), ("10.0.0.1", "noise"), ("10.0.0.1", "other"), ("10.0.0.2", "noise")):
+        faults.report(peer, kind, "what it sent")
+    assert [record.levelname for record in caplog.records] == ["WARNING", "DEBUG", "WARNING", "WARNING"]
