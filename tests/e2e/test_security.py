@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 from asyncua import Client, ua
 from asyncua.crypto import uacrypto
+from asyncua.ua.ua_binary import struct_to_binary
 from asyncua.ua.uaerrors import (
     BadCertificateUriInvalid,
     BadIdentityTokenInvalid,
@@ -26,7 +27,7 @@ from asyncua.ua.uaerrors import (
 from node.server.limits import Limits
 from node.server.server import PortTaken, ServerError
 from node.site import Listen, ServerConfig
-from tests.e2e.raw_client import RawClient
+from tests.e2e.raw_client import NONE_URI, RawClient
 from tests.e2e.server_stage import CLIENT_URI, Keys, Stage, serving, site_node, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
@@ -276,6 +277,29 @@ async def test_untrusted_client_is_refused_and_can_be_accepted(
         assert await client.get_node(ua.ObjectIds.Server_ServerStatus_State).read_value() == 0
     stage.pki.trust.revoke(own.certificate.thumbprint)
     await connect_error(await stage.client(key="stranger").secured())
+
+
+async def test_client_that_is_trusted_no_longer_loses_its_channel_at_the_renewal(stage: Stage, keys: Keys) -> None:
+    own = keys.of("former")
+    stage.pki.trust.add(own.certificate.der)
+    client = await stage.client(key="former").secured()
+    await client.connect_sessionless()
+    await client.open_secure_channel(renew=True)
+    stage.pki.trust.revoke(own.certificate.thumbprint)
+    with pytest.raises((ua.UaError, ConnectionError, asyncio.TimeoutError)):
+        await client.open_secure_channel(renew=True)
+    await client.disconnect_sessionless()
+
+
+async def test_channel_keeps_its_certificate_policy_and_mode(stage: Stage, raw: RawClient) -> None:
+    await raw.open()
+    request = ua.OpenSecureChannelRequest()
+    request.Parameters.RequestType = ua.SecurityTokenRequestType.Issue
+    request.Parameters.SecurityMode = ua.MessageSecurityMode.None_
+    uri = NONE_URI.encode()
+    security = struct.pack("<I", len(uri)) + uri + struct.pack("<ii", -1, -1)
+    await raw.send(raw.frame(b"OPN", struct_to_binary(request), security))
+    assert await raw.refused() == ua.StatusCodes.BadRequestTypeInvalid
 
 
 @pytest.mark.parametrize("shown", ["trusted", "none"])
