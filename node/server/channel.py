@@ -10,6 +10,7 @@ from typing import Any, Final
 from asyncua import ua
 from asyncua.common.connection import TransportLimits
 from asyncua.crypto.security_policies import SecurityPolicy
+from asyncua.crypto.uacrypto import InvalidSignature as WrongMac
 from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary
 from cryptography.exceptions import InvalidSignature
 
@@ -172,7 +173,7 @@ class Channel:
                 frame.header(),
                 Reader(frame.body),  # type: ignore[arg-type]  # has all of a Buffer that is used
             )
-        except InvalidSignature as error:
+        except (InvalidSignature, WrongMac) as error:
             raise ChannelRefused(ua.StatusCodes.BadSecurityChecksFailed, "a wrong signature") from error
         except ua.UaStatusCodeError as error:
             raise ChannelRefused(int(error.code), str(error)) from error
