@@ -67,23 +67,15 @@ def with_limits(words: str, unit: str | None, limits: Range | None, enumeration:
     return " ".join(parts)
 
 
-def decode_inputs(command: Command, inputs: Sequence[ua.Variant] | None) -> list[Value] | ua.CallMethodResult:
-    """Plain values of a call's inputs, or the answer that refuses their number or types (OPC 10000-4 section 5.12.2).
+def decode_inputs(command: Command, inputs: Sequence[ua.Variant] | None) -> list[Value | None]:
+    """Plain values of a call's inputs, as many as were given; None for one that is not of its argument's type.
 
-    Ranges and codes are the command's own business.
+    Whether they are enough, and whether they are allowed, is for who carries out the command.
     """
     given = list(inputs or ())
-    if len(given) != len(command.inputs):
-        missing = len(given) < len(command.inputs)
-        return _refused(Status.BAD_ARGUMENTS_MISSING if missing else Status.BAD_TOO_MANY_ARGUMENTS)
-    values: list[Value] = []
-    statuses: list[int] = []
-    for entry, variant in zip(command.inputs, given, strict=True):
-        value = _plain(variant, entry.data_type)
-        statuses.append(Status.GOOD if value is not None else Status.BAD_TYPE_MISMATCH)
-        if value is not None:
-            values.append(value)
-    return values if len(values) == len(given) else _refused(Status.BAD_INVALID_ARGUMENT, statuses)
+    types = [argument.data_type for argument in command.inputs]
+    extra: list[Value | None] = [None] * max(0, len(given) - len(types))
+    return [_plain(variant, data_type) for variant, data_type in zip(given, types, strict=False)] + extra
 
 
 def answer(result: CommandResult, inputs: int) -> ua.CallMethodResult:

@@ -34,11 +34,12 @@ def fits_type(value: Value, data_type: DataType) -> bool:
 
 
 def fault_of_value(
-    value: Value, data_type: DataType, limits: Range | None, table: Enumeration | None
+    value: Value | None, data_type: DataType, limits: Range | None, table: Enumeration | None
 ) -> tuple[Status, str] | None:
     """Why a value cannot be taken, as status and sentence; None when it can."""
-    if not fits_type(value, data_type):
-        return Status.BAD_TYPE_MISMATCH, f"{value!r} is no {data_type.name.capitalize()}"
+    if value is None or not fits_type(value, data_type):
+        given = "it" if value is None else repr(value)
+        return Status.BAD_TYPE_MISMATCH, f"{given} is no {data_type.name.capitalize()}"
     if isinstance(value, float) and not isfinite(value):
         return Status.BAD_OUT_OF_RANGE, f"{value} is not a finite number"
     if table is not None and not isinstance(value, str | float) and table.text(int(value)) is None:
@@ -50,12 +51,12 @@ def fault_of_value(
 
 
 def check_arguments(
-    inputs: Sequence[Argument], values: Sequence[Value]
+    inputs: Sequence[Argument], values: Sequence[Value | None]
 ) -> tuple[Status, str, tuple[Status, ...]] | None:
     """Why a call cannot be made: status, sentence, and a status per input; None when it can.
 
     One wrong type gives BadInvalidArgument, as OPC 10000-4 section 5.12.2 wants; a value of the right type outside
-    its range gives BadOutOfRange.
+    its range gives BadOutOfRange. None stands for a value that no built-in type of a point could hold.
     """
     if len(values) < len(inputs):
         missing = ", ".join(argument.name for argument in inputs[len(values) :])

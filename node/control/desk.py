@@ -62,12 +62,18 @@ class ControlDesk:
         self._standing: dict[str, dict[Execution, frozenset[str]]] = {}
 
     async def call(
-        self, device_id: str, command_id: str, arguments: Sequence[Value], caller: Caller, answer_by: float | None
+        self,
+        device_id: str,
+        command_id: str,
+        arguments: Sequence[Value | None],
+        caller: Caller,
+        answer_by: float | None,
     ) -> CommandResult:
         """Carry out a command; answers when it has ended, at the latest at `answer_by` (Clock.monotonic()).
 
         An answer before the end is UNCONFIRMED with reason "pending": the command goes on whatever becomes of the
-        caller, and LastCommand tells its end. Raises KeyError for a device or command that the site does not have.
+        caller, and LastCommand tells its end. An argument is None when it came with a wrong type. Raises KeyError
+        for a device or command that the site does not have.
         """
         device = self._devices[device_id]
         command = _command(device, command_id)
@@ -79,7 +85,7 @@ class ControlDesk:
         if port is None:
             return self._end(request, _NO_BUS)
         profile = self._profiles[device_id]
-        spec, named = _resolve(profile, command, arguments)
+        spec, named = _resolve(profile, command, [value for value in arguments if value is not None])
         request = replace(request, wanted=_wanted(profile, spec, named))
         return await self._answer(request, self._carry_out(device, profile, port, spec, named), answer_by)
 
@@ -207,7 +213,7 @@ def _not_allowed(device: Device, caller: Caller, needed: Role) -> CommandResult 
     return None
 
 
-def _wrong_arguments(command: Command, arguments: Sequence[Value]) -> CommandResult | None:
+def _wrong_arguments(command: Command, arguments: Sequence[Value | None]) -> CommandResult | None:
     fault = check_arguments(command.inputs, arguments)
     return None if fault is None else _refuse(*fault)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from asyncua import ua
@@ -21,9 +22,17 @@ class Desk(Protocol):
     """What the server needs of the control desk."""
 
     async def call(
-        self, device_id: str, command_id: str, arguments: list[Value], caller: Caller, answer_by: float | None
+        self,
+        device_id: str,
+        command_id: str,
+        arguments: Sequence[Value | None],
+        caller: Caller,
+        answer_by: float | None,
     ) -> CommandResult:
-        """Carry out a command; answers at `answer_by` (Clock.monotonic()) at the latest."""
+        """Carry out a command; answers at `answer_by` (Clock.monotonic()) at the latest.
+
+        An argument of a wrong type is None.
+        """
         ...
 
     async def write_setting(self, device_id: str, point_id: str, value: Value, caller: Caller) -> CommandResult:
@@ -59,8 +68,6 @@ class MethodCaller:
         device_id, command_id = found
         command = space.command(device_id, command_id)
         values = decode_inputs(command, call.InputArguments)
-        if isinstance(values, ua.CallMethodResult):
-            return values
         result = await self._desk.call(device_id, command_id, values, caller, answer_by)
         return answer(result, len(command.inputs))
 

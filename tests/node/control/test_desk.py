@@ -209,17 +209,18 @@ async def test_without_control_nothing_is_written_or_even_read(clock: FakeClock,
         ((), Status.BAD_ARGUMENTS_MISSING, ()),
         ((1.0, 2.0), Status.BAD_TOO_MANY_ARGUMENTS, ()),
         (("ten",), Status.BAD_INVALID_ARGUMENT, (Status.BAD_TYPE_MISMATCH,)),
+        ((None,), Status.BAD_INVALID_ARGUMENT, (Status.BAD_TYPE_MISMATCH,)),
         ((True,), Status.BAD_INVALID_ARGUMENT, (Status.BAD_TYPE_MISMATCH,)),
         ((60.5,), Status.BAD_OUT_OF_RANGE, (Status.BAD_OUT_OF_RANGE,)),
         ((float("nan"),), Status.BAD_OUT_OF_RANGE, (Status.BAD_OUT_OF_RANGE,)),
     ],
 )
 async def test_arguments_are_checked_before_anything_happens(
-    bench: Bench, arguments: Sequence[Value], status: Status, inputs: tuple[Status, ...]
+    bench: Bench, arguments: Sequence[Value | None], status: Status, inputs: tuple[Status, ...]
 ) -> None:
     result = await bench.call("SetAmps", *arguments)
     assert (result.outcome, result.status, result.input_results) == (Outcome.REFUSED, status, inputs)
-    assert bench.writes == []
+    assert (bench.last("outcome"), bench.writes) == (Outcome.REFUSED, [])
 
 
 async def test_an_argument_reaches_the_device(bench: Bench) -> None:
