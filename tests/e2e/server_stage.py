@@ -33,6 +33,8 @@ from address_space.model import (
 )
 from address_space.system import SYSTEM_POINTS, node_model
 from node.clock import RealClock
+from node.control.arguments import check_arguments
+from node.control.arguments import check_arguments
 from node.control.desk import Caller
 from node.server.certificate import Identity
 from node.server.limits import Limits
@@ -77,8 +79,9 @@ MODEL = device_model(
 class RecordingDesk:
     """Says what a control desk says, after as long as the test wants, and remembers who asked for what."""
 
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, str, list[Value], Caller]] = []
+    def __init__(self, inputs: dict[str, tuple[Argument, ...]]) -> None:
+        self.inputs = inputs  # by command id
+        self.calls: list[tuple[str, str, list[Value | None], Caller]] = []
         self.writes: list[tuple[str, str, Value, Caller]] = []
         self.answer_by: float | None = None
         self.may_answer = asyncio.Event()
@@ -87,8 +90,17 @@ class RecordingDesk:
         self.result = CommandResult(Outcome.CONFIRMED, Status.GOOD, "inverter_status=Sell", 0.5, "")
 
     async def call(
-        self, device_id: str, command_id: str, arguments: Sequence[Value], caller: Caller, answer_by: float | None
+        self,
+        device_id: str,
+        command_id: str,
+        arguments: Sequence[Value | None],
+        caller: Caller,
+        answer_by: float | None,
     ) -> CommandResult:
+        fault = check_arguments(self.inputs[command_id], arguments)
+        if fault is not None:
+            status, reason, inputs = fault
+            return CommandResult(Outcome.REFUSED, status, "", 0.0, reason, inputs)
         self.calls.append((device_id, command_id, list(arguments), caller))
         self.answer_by = answer_by
         await self.may_answer.wait()
@@ -220,7 +232,7 @@ async def serving(
     clock = RealClock()
     config = config or ServerConfig(listen=Listen("127.0.0.1", 0))
     image = ProcessImage(plant(), clock)
-    desk = RecordingDesk()
+    desk = RecordingDesk({c.id: c.inputs for device in plant() for c in device.model.commands})
     pki = Pki(folder / "pki", clock)
     own = keys.of("server", "urn:test:server")
     pki.own_folder.mkdir(parents=True, exist_ok=True)
