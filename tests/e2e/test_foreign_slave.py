@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -49,7 +50,7 @@ UNITS = {
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def node(tmp_path_factory: pytest.TempPathFactory, slave_program) -> AsyncIterator[XwNode]:  # type: ignore[no-untyped-def]
+async def node(tmp_path_factory: pytest.TempPathFactory, slave_program: Path) -> AsyncIterator[XwNode]:
     async with xw_node(tmp_path_factory.mktemp("xw"), slave_program) as node:
         yield node
         written = [write.address for slave in node.slaves.values() for write in slave.writes()]

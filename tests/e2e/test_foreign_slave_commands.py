@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -42,7 +43,7 @@ LATER_S = 4.0  # later than the site's answer_within (3 s)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def node(tmp_path_factory: pytest.TempPathFactory, slave_program) -> AsyncIterator[XwNode]:  # type: ignore[no-untyped-def]
+async def node(tmp_path_factory: pytest.TempPathFactory, slave_program: Path) -> AsyncIterator[XwNode]:
     async with xw_node(tmp_path_factory.mktemp("xw"), slave_program) as node:
         yield node
         written = [write.address for slave in node.slaves.values() for write in slave.writes()]

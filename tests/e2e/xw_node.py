@@ -49,7 +49,8 @@ from tests.e2e.xw_facts import (
 from tests.e2e.xw_points import POINTS
 
 READ, CONTROL, OPTIONS, HASTY, ODD, GONE, LOST = 10, 11, 12, 13, 14, 15, 16
-CONFIRM_WITHIN_S: Final = 0.5  # of the hasty profile
+HASTY_S: Final = 0.5  # until the hasty profile has to see an effect
+PATIENT_S: Final = 1.5  # the same for the mortal device: time enough for a test to kill its slave meanwhile
 TIMEOUT_S: Final = 0.3  # of the bus of the mortal slave
 PASSWORDS: Final = {"olga": "operator-pass", "emil": "engineer-pass"}
 ROLES: Final = {"olga": Role.OPERATOR, "emil": Role.ENGINEER}
@@ -102,8 +103,8 @@ SPOTS: Final = {
     "odd": Spot("insight", ODD, control=False),
     "gone": Spot("insight", GONE, control=False),
     "lost": Spot("insight", LOST),
-    "away": Spot("mortal", LOST, profile="./hasty.yaml"),
-    "mortal": Spot("mortal", READ, profile="./hasty.yaml"),
+    "away": Spot("mortal", LOST, profile="./patient.yaml"),
+    "mortal": Spot("mortal", READ, profile="./patient.yaml"),
 }
 
 
@@ -235,13 +236,11 @@ def _type_of(value: bool | float) -> ua.VariantType:
     return ua.VariantType.Boolean if isinstance(value, bool) else ua.VariantType.Double
 
 
-def hasty_profile() -> str:
-    """The shipped profile with deadlines so short that a test can wait for them."""
+def quick_profile(name: str, within_s: float) -> str:
+    """The shipped profile under another name, with deadlines so short that a test can wait for them."""
     text = (Path(drivers.__file__).parent / "profiles" / "schneider.xw.yaml").read_text()
-    text = text.replace("id: schneider.xw\n", "id: schneider.xw_hasty\n")
-    text, changed = re.subn(
-        r"^( +)within: \S+$", rf"\1within: {CONFIRM_WITHIN_S * 1000:g}ms\n\1every: 100ms", text, flags=re.M
-    )
+    text = text.replace("id: schneider.xw\n", f"id: schneider.xw_{name}\n")
+    text, changed = re.subn(r"^( +)within: \S+$", rf"\1within: {within_s:g}s\n\1every: 100ms", text, flags=re.M)
     assert changed == 8  # one for each command that the facts know
     text, changed = re.subn(r"storage: persistent, within: \w+", "storage: persistent, within: 500ms", text)
     assert changed == 1
@@ -282,7 +281,8 @@ async def xw_node(folder: Path, program: Path) -> AsyncIterator[XwNode]:
             tty = line.device_path if bus == "line" else None
             slaves[bus] = await stack.enter_async_context(Slave(program, path, tcp=tty is None, tty=tty))
             await slaves[bus].log_reads()
-        (folder / "hasty.yaml").write_text(hasty_profile())
+        for name, within_s in (("hasty", HASTY_S), ("patient", PATIENT_S)):
+            (folder / f"{name}.yaml").write_text(quick_profile(name, within_s))
         ports = {bus: slaves[bus].port for bus in ("insight", "combox", "mortal")}
         port = free_port()
         (folder / "site.yaml").write_text(site_text(listen=port, line=line.node_path, **ports))
