@@ -128,9 +128,9 @@ class Channel:
         response.Parameters = self._secure.open(parameters, self._ids)
         token = response.Parameters.SecurityToken
         lifetime_s = token.RevisedLifetime / 1000 * self._limits.token_grace
-        # Of the older tokens only the one in use may still come.
-        self._ends = {id_: end for id_, end in self._ends.items() if id_ == token.TokenId - 1}
-        self._ends[int(token.TokenId)] = self._clock.monotonic() + lifetime_s
+        now = self._clock.monotonic()
+        self._ends = {id_: end for id_, end in self._ends.items() if end > now}
+        self._ends[int(token.TokenId)] = now + lifetime_s
         return self._secure.message_to_binary(struct_to_binary(response), _OPN, message.SequenceHeader().RequestId)
 
     def receive(self, frame: Frame) -> Incoming | None:

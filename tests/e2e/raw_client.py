@@ -81,8 +81,12 @@ class RawClient:
     async def open(self) -> None:
         """A channel without security."""
         await self.hello()
+        await self.ask_channel(ua.SecurityTokenRequestType.Issue)
+
+    async def ask_channel(self, kind: ua.SecurityTokenRequestType) -> None:
+        """Issue or renew the token of a channel without security."""
         request = ua.OpenSecureChannelRequest()
-        request.Parameters.RequestType = ua.SecurityTokenRequestType.Issue
+        request.Parameters.RequestType = kind
         request.Parameters.SecurityMode = ua.MessageSecurityMode.None_
         request.Parameters.RequestedLifetime = 60_000
         uri = NONE_URI.encode()

@@ -134,6 +134,27 @@ async def test_channel_is_renewed(client: Client) -> None:
         assert await node.read_value() == 0
 
 
+async def test_channel_is_renewed_twice_in_silence(stage: Stage) -> None:
+    raw = await RawClient.connect(stage.server.port)
+    await raw.open()
+    tokens = [raw.token]
+    for _ in range(2):
+        await raw.ask_channel(ua.SecurityTokenRequestType.Renew)
+        tokens.append(raw.token)
+    assert len(set(tokens)) == 3
+    raw.token = tokens[1]  # said before the client knew of the newest
+    assert (await raw.ask(ua.GetEndpointsRequest())).Endpoints
+    raw.token = tokens[2]
+    assert (await raw.ask(ua.GetEndpointsRequest())).Endpoints
+    await raw.close()
+
+
+async def test_silent_client_with_keys_renews_them(client: Client) -> None:
+    for _ in range(3):
+        await client.open_secure_channel(renew=True)
+    assert await client.get_node(ua.ObjectIds.Server_ServerStatus_State).read_value() == 0
+
+
 async def test_channel_ends_with_its_token(tmp_path: Path, stage: Stage) -> None:
     limits = Limits(token_min_s=0.1, token_max_s=0.1)
     async with serving(tmp_path, stage.keys, limits=limits) as short:
