@@ -34,7 +34,6 @@ from address_space.model import (
 from address_space.system import SYSTEM_POINTS, node_model
 from node.clock import RealClock
 from node.control.arguments import check_arguments
-from node.control.arguments import check_arguments
 from node.control.desk import Caller
 from node.server.certificate import Identity
 from node.server.limits import Limits
