@@ -1,0 +1,134 @@
+"""A running node with a simulated plant, and the foreign client connected to it as each kind of user."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from node.app import App
+from node.server.roles import Role
+from node.server.users import UserStore
+from tests.e2e.foreign_client import ForeignClient, foreign_client
+from tests.e2e.running import free_port, running, until
+
+SITE = """
+site: test
+state: state
+server:
+  listen: 127.0.0.1:{port}
+  names: [plant.example]
+  security: {{none: true}}
+history: {{commit_interval: 200ms}}
+simulate: {{enabled: true}}
+buses:
+  gw: {{driver: modbus, tcp: "127.0.0.1:{gateway}"}}
+  fuel: {{driver: modbus, tcp: "127.0.0.1:{fuel}"}}
+  meters: {{driver: modbus, tcp: "127.0.0.1:{meters}"}}
+  line: {{driver: serial_line, serial: {{port: tty-pumps, baud: 115200}}}}
+devices:
+  xw1: {{profile: schneider.xw, bus: gw, unit: 10, control: true}}
+  xw2: {{profile: schneider.xw, bus: gw, unit: 11, control: false}}
+  fc1: {{profile: cummins.fuel_cell, bus: fuel, unit: 1, control: true}}
+  meter1: {{profile: eastron.sdm630, bus: meters, unit: 1, parameters: {{frequency_period: 100ms}}}}
+  pumps: {{profile: generic.serial_current_sensor, bus: line}}
+  plant: {{class: generic, computed: {{power: {{total: [xw1.ac_power, xw2.ac_power]}}}}}}
+"""
+PASSWORDS = {"observer": "sees-everything", "operator": "calls-commands", "engineer": "writes-settings"}
+
+
+def site_node(path: str) -> str:
+    return f"ns=4;s={path}"
+
+
+@dataclass
+class Scene:
+    """A running node, and the foreign program with a connection for each of `PASSWORDS`."""
+
+    app: App
+    foreign: ForeignClient
+    url: str
+    folder: Path
+
+    @property
+    def site_file(self) -> Path:
+        return self.folder / "site.yaml"
+
+    def way(self, user: str | None = None, keys: str = "keys", **how: Any) -> dict[str, Any]:
+        """How to connect: address, keys of the application, user."""
+        known = {} if user is None else {"user": user, "password": PASSWORDS[user]}
+        return {"url": self.url, "keys": str(self.folder / keys), **known, **how}
+
+    async def call(self, method: str, *inputs: tuple[str, Any], user: str = "operator", within_ms: int = 0) -> Any:
+        """Call `device.Command` with inputs (type, value)."""
+        object_id, method_id = site_node(method.partition(".")[0]), site_node(method)
+        return await self.foreign.do(
+            "call", name=user, object=object_id, method=method_id, inputs=inputs, within_ms=within_ms
+        )
+
+    async def write(self, path: str, value: Any, kind: str = "Double", user: str = "engineer") -> str:
+        """Write a Value; the name of the status."""
+        status: str = await self.foreign.do("write", name=user, node=site_node(path), type=kind, value=value)
+        return status
+
+    async def read(self, *paths: str, attribute: str = "Value", user: str = "observer") -> list[dict[str, Any]]:
+        """An attribute of some nodes."""
+        nodes = [site_node(path) for path in paths]
+        found: list[dict[str, Any]] = await self.foreign.do("read", name=user, nodes=nodes, attribute=attribute)
+        return found
+
+    async def last_command(self, device: str) -> dict[str, Any]:
+        """Values of the device's LastCommand variables."""
+        names = ("name", "outcome", "wanted", "observed", "elapsed", "reason", "user", "time")
+        values = await self.read(*(f"{device}.last_command_{name}" for name in names))
+        return {name: value["value"] for name, value in zip(names, values, strict=True)}
+
+
+@asynccontextmanager
+async def foreign_scene(folder: Path) -> AsyncIterator[Scene]:
+    """Start the node in `folder`, let it trust the client, and connect one session for each user."""
+    port = free_port()
+    text = SITE.format(port=port, gateway=free_port(), fuel=free_port(), meters=free_port())
+    (folder / "site.yaml").write_text(text)
+    (folder / "state").mkdir()
+    users = UserStore(folder / "state" / "users.json")
+    users.ensure_admin()
+    for name, password in PASSWORDS.items():
+        users.add(name, password, Role[name.upper()])
+    async with foreign_client(folder / "words.log") as foreign, running(folder / "site.yaml") as app:
+        scene = Scene(app, foreign, f"opc.tcp://127.0.0.1:{port}", folder)
+        await foreign.do("trust_server", **scene.way())
+        app.pki.trust.add((folder / "keys/own/certs/client_certificate.pem").read_bytes())
+        for name in PASSWORDS:
+            await foreign.do("connect", name=name, **scene.way(name))
+        await foreign.do("connect", name="quiet", **scene.way("observer"))  # asks for nothing but new keys
+        for device in ("xw1", "xw2", "fc1", "meter1", "pumps"):
+            await until(app, f"{device}.connection", 1)
+        yield scene
+
+
+@asynccontextmanager
+async def wire(port: int) -> AsyncIterator[tuple[int, Callable[[], None]]]:
+    """Another port that leads to `port` as through a router, and a way to cut what is connected."""
+    links: list[asyncio.StreamWriter] = []
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(data)
+        writer.close()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+        links.extend((writer, far_writer))
+        await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+
+    def cut() -> None:
+        while links:
+            links.pop().transport.abort()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1], cut
+        cut()
