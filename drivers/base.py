@@ -2,7 +2,8 @@
 
 DriverError
 ├── Unreachable      nobody answered or the channel is down: retry later
-│   └── NoAnswer     the channel works, this unit was silent until its deadline
+│   ├── NoAnswer     the channel works, this unit was silent until its deadline
+│   └── AnswerLost   the channel broke after the request was sent: it may have been carried out
 ├── Rejected         the device answered that it will not: do not retry blindly (`code` says why)
 └── Malformed        an answer that is no answer (length, check sum, text): retry, count, never decode
 """
@@ -34,6 +35,10 @@ class NoAnswer(Unreachable):
     """The channel works, but this unit did not answer before its deadline."""
 
     status = Status.BAD_TIMEOUT
+
+
+class AnswerLost(Unreachable):
+    """The channel broke while the answer was awaited: what was asked for may have been carried out."""
 
 
 class Rejected(DriverError):

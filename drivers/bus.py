@@ -415,6 +415,9 @@ class Bus:
 
     async def _write(self, unit: Unit, requests: Sequence[Write], deadline: float) -> Mapping[str, Sample]:
         await self._vouch(unit)
+        if unit.present is False:
+            text = f"{unit.name}: the gateway reports that the device is not there; nothing was written"
+            raise Rejected(text, 0, Status.BAD_NO_COMMUNICATION)
         for request in requests:
             for attempt in range(BUSY_RETRIES + 1):
                 await self._calm(unit, deadline)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from address_space.model import Clock, Status
-from drivers.base import Malformed, NoAnswer, Rejected, Unreachable
+from drivers.base import AnswerLost, Malformed, NoAnswer, Rejected, Unreachable
 from drivers.channel import Channel, Read, Request
 from drivers.health import ConnectionState
 from drivers.plan import ReadBlock
@@ -79,8 +79,8 @@ class Exchange:
     async def send(self, unit: Unit, request: Request, timeout_s: float | None = None) -> tuple[bytes, int]:
         """Send one request; the data of its answer and its source time (ticks), taken when it arrived.
 
-        Raises NoAnswer (also for a refusal that may be meant for an earlier, lost request), Malformed, Rejected, or
-        plain Unreachable when the channel is gone.
+        Raises NoAnswer (also for a refusal that may be meant for an earlier, lost request), Malformed, Rejected, or,
+        when the channel is gone, Unreachable before the request was sent and AnswerLost after it.
         """
         start = max(self.free_at, unit.ready_at)
         if start > self._clock.monotonic():
@@ -101,7 +101,7 @@ class Exchange:
                 and self._silent % _SILENT_REOPEN == 0
                 and isinstance(self._config.link, TcpPeer)
             ):
-                raise Unreachable(f"{self._silent} requests without a byte from the other side") from error
+                raise AnswerLost(f"{self._silent} requests without a byte from the other side") from error
             raise
         except Unreachable:
             self._owes(unit, request, deadline)  # a serial port that is opened again is the same line as before

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from address_space.model import Clock, Publisher, Status
-from drivers.base import Malformed, NoAnswer, Rejected, Unreachable
+from drivers.base import AnswerLost, Malformed, NoAnswer, Rejected, Unreachable
 from drivers.bus import Bus
 from drivers.channel import Request, Stray
-from drivers.frames import Framing, RtuFraming, TcpFraming, trim
+from drivers.frames import Answer, Framing, RtuFraming, TcpFraming, trim
 from drivers.serial_port import SerialPort
 from drivers.spec import BusConfig, BusUnit, SerialLine, TcpPeer
 from drivers.tcp_port import TcpPort
@@ -99,19 +99,26 @@ class ModbusChannel:
         self._buffer.clear()
         self._number = self._number % 0xFFFF + 1
         self._need_port().write(self._framing.encode(request, self._number))
-        while True:
-            answer = self._framing.find(self._buffer, request, self._number)
-            if answer is not None:
-                break
-            # Only from the front: what begins like a frame inside of an unfinished one is its data.
-            self._collect(anywhere=False)
-            if not await self._more(deadline):
-                self._give_up(request, deadline)
+        answer = await self._answer(request, deadline)
         # A frame behind the answer to the only request on the wire was not asked for.
         self._collect(anywhere=True)
         if answer.exception:
             raise _rejected(request, answer.exception)
         return answer.data
+
+    async def _answer(self, request: Request, deadline: float) -> Answer:
+        while True:
+            answer = self._framing.find(self._buffer, request, self._number)
+            if answer is not None:
+                return answer
+            # Only from the front: what begins like a frame inside of an unfinished one is its data.
+            self._collect(anywhere=False)
+            try:
+                came = await self._more(deadline)
+            except Unreachable as error:
+                raise AnswerLost(str(error)) from error
+            if not came:
+                self._give_up(request, deadline)
 
     async def drain(self, until: float) -> None:
         """Throw away what arrives; see channel.Channel."""

@@ -305,6 +305,8 @@ class Unit:
         """What of the identification does not hold, as a sentence; empty when all of it does."""
         for check in self.profile.identify:
             value, status = seen[check.point]
+            if not check.one_of and check.between is None:
+                continue  # that it answers is all that is asked; "not available" is an answer
             if value is None or status & 0x8000_0000:
                 return f"{check.point} has no value"
             if check.one_of and value not in check.one_of:

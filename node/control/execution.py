@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import takewhile
 
 from address_space.model import Clock, CommandResult, Device, Outcome, Sample, Status, Value, is_good
-from drivers.base import DriverError, NoAnswer, Port, Priority, Setting
+from drivers.base import AnswerLost, DriverError, Malformed, NoAnswer, Port, Priority, Setting
 from drivers.spec import CommandSpec, Condition, Confirm, KeepAlive, Run, SettingSpec, Step, Write
 from node.control.conditions import (
     Arguments,
@@ -21,6 +21,8 @@ from node.control.conditions import (
 # A write or read that waits longer than this behind a broken channel has failed: an operator waits for it.
 _REQUEST_S = 10.0
 _READ_BACK_EVERY_S = 0.2
+# After these a write may have been carried out all the same: the device is asked what it shows.
+_DOUBTFUL = (NoAnswer, AnswerLost, Malformed)
 
 Keep = Callable[[KeepAlive], Awaitable[None]]
 
@@ -160,7 +162,7 @@ class Execution:
             reason = f"needs {describe_condition(self._device.model, unmet, arguments)}; nothing was written"
             raise _Ended(self.result(Outcome.REFUSED, unmet.otherwise, reason))
 
-    async def _burst(self, steps: Sequence[Step], arguments: Arguments, priority: Priority) -> NoAnswer | None:
+    async def _burst(self, steps: Sequence[Step], arguments: Arguments, priority: Priority) -> DriverError | None:
         """Write steps in order. A write without an answer may still have worked: that is returned, not raised."""
         self._check_superseded()
         settings = [self._setting(step, arguments) for step in steps if isinstance(step, Write)]
@@ -178,7 +180,7 @@ class Execution:
         return Setting(step.point, value)
 
     async def _confirm(
-        self, confirm: Confirm, arguments: Arguments, unanswered: NoAnswer | None, priority: Priority
+        self, confirm: Confirm, arguments: Arguments, unanswered: DriverError | None, priority: Priority
     ) -> CommandResult:
         """Read the confirming points until they show the effect or the profile's deadline passes."""
         points = points_of(confirm.conditions)
@@ -207,7 +209,7 @@ class Execution:
 
     # --- settings
 
-    async def _read_back(self, spec: SettingSpec, value: Value, unanswered: NoAnswer | None) -> CommandResult:
+    async def _read_back(self, spec: SettingSpec, value: Value, unanswered: DriverError | None) -> CommandResult:
         deadline = self._clock.monotonic() + spec.within_s
         lost: DriverError | None = None
         while True:
@@ -243,11 +245,11 @@ class Execution:
         self._samples.update(samples)
         return samples
 
-    async def _write(self, settings: Sequence[Setting], priority: Priority) -> NoAnswer | None:
+    async def _write(self, settings: Sequence[Setting], priority: Priority) -> DriverError | None:
         self._written = True
         try:
             await self._port.write(self._device.id, settings, priority, self._clock.monotonic() + _REQUEST_S)
-        except NoAnswer as error:
+        except _DOUBTFUL as error:
             return error
         return None
 

@@ -220,7 +220,6 @@ async def test_a_device_without_control_is_never_written_to(node: XwNode, device
     assert node.writes(device) == []
 
 
-@pytest.mark.xfail(reason="what its gateway lost is written to all the same")
 async def test_an_inverter_that_its_gateway_lost_is_not_written_to(node: XwNode) -> None:
     assert (await node.call("away", "Standby")).status == Status.BAD_NO_COMMUNICATION
     assert node.writes("away") == []
@@ -299,7 +298,6 @@ async def test_a_lost_acknowledgement_is_no_failure_when_the_effect_shows(node: 
         assert fault_of(node, "mortal", since, STANDBY) is None
 
 
-@pytest.mark.xfail(reason="a write whose connection is lost before its answer counts as not taken")
 async def test_a_slave_that_dies_between_write_and_acknowledgement_is_no_failure(node: XwNode) -> None:
     async with dying(node, STANDBY) as (slave, since):
         await slave.answer(SPOTS["mortal"].unit, "mute")
@@ -313,7 +311,6 @@ async def test_a_slave_that_dies_between_write_and_acknowledgement_is_no_failure
         assert answer.outcome in (Outcome.CONFIRMED, Outcome.UNCONFIRMED), await node.last_command("mortal")
 
 
-@pytest.mark.xfail(reason="a state that is not available counts as another device")
 async def test_an_inverter_whose_state_is_not_available_is_still_one(node: XwNode) -> None:
     async with dying(node) as (slave, _):
         await slave.set(SPOTS["mortal"].unit, 0x0040, DEVICE_STATE_NOT_AVAILABLE)

@@ -7,7 +7,16 @@ import pytest
 
 from address_space.image import ProcessImage
 from address_space.model import Batch, CommandResult, Outcome, Status, Value
-from drivers.base import DriverError, NoAnswer, Priority, Rejected, Setting, Unreachable
+from drivers.base import (
+    AnswerLost,
+    DriverError,
+    Malformed,
+    NoAnswer,
+    Priority,
+    Rejected,
+    Setting,
+    Unreachable,
+)
 from node.control.desk import Caller, ControlDesk
 from node.server.roles import Role
 from tests.fake_clock import FakeClock
@@ -145,10 +154,11 @@ async def test_an_unreachable_device_fails_before_anything_is_written(
     assert bench.writes == []
 
 
-async def test_a_write_without_an_answer_that_worked_is_confirmed(bench: Bench) -> None:
+@pytest.mark.parametrize("error", [NoAnswer("mute"), AnswerLost("connection reset"), Malformed("7 bytes of noise")])
+async def test_a_write_without_an_answer_that_worked_is_confirmed(bench: Bench, error: DriverError) -> None:
     def lost_answer(setting: Setting) -> DriverError:
         bench.plant.values["selling"] = setting.value
-        return NoAnswer("no answer within 1 s")
+        return error
 
     bench.plant.on_write = lost_answer
     assert (await bench.call("StartSell")).outcome is Outcome.CONFIRMED
