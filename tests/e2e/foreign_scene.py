@@ -20,6 +20,7 @@ server:
   listen: 127.0.0.1:{port}
   names: [plant.example]
   security: {{none: true}}
+  answer_within: 10s
 history: {{commit_interval: 200ms}}
 simulate: {{enabled: true}}
 buses:
