@@ -14,7 +14,7 @@ UNECE_NAMESPACE: Final = "http://www.opcfoundation.org/UA/units/un/cefact"
 
 
 def unit_id(code: str) -> int:
-    """UnitId of a UNECE code: its one to three ASCII characters as a big-endian number; ValueError for anything else."""
+    """UnitId of a UNECE code: one to three ASCII characters as a big-endian number; ValueError for anything else."""
     if not (1 <= len(code) <= 3 and code.isascii() and code.isalnum()):
         raise ValueError(f"{code!r} is no UNECE common code: one to three letters or digits")
     return int.from_bytes(code.encode("ascii"), "big")
