@@ -240,7 +240,7 @@ class Layout:
         label = point.label or browse_name(point.id)
         type_definition = self._type_of(point)
         historized = point.historize and self._history and samples is not None
-        access = READ | (_HISTORY if historized else 0)
+        access = (READ if point.readable else 0) | (_HISTORY if historized else 0)
         fixed = variable_attributes(
             name,
             label,

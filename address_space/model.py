@@ -231,6 +231,7 @@ class Point:
     unit: str | None = None  # key of units.py; None = no unit
     range: Range | None = None  # EURange; None = a range has no sense
     enumeration: Enumeration | None = None  # STATE; for FLAG its two texts are codes 0 and 1
+    readable: bool = True  # False for a trigger that the device does not show again; it never has a value
     writable: bool = False  # a setting that an Engineer may write; needs `range` or `enumeration`
     historize: bool = False
     from_class: bool = False  # declared by the device class, the same for every brand

@@ -180,6 +180,7 @@ def _point(draft: Draft, item: DraftPoint, source: Source | None) -> Point | Non
             f"{entry.description} ({item.suffix})" if entry.description and suffix else entry.description
         ) or point.description,
         range=point.range if entry.range is None else Range(*entry.range),
+        readable=entry.access != "w",
         writable=entry.access in ("rw", "w"),
         historize=point.historize if entry.historize is None else entry.historize,
         stale_after_s=stale_s,
@@ -434,7 +435,8 @@ def _setting(draft: Draft, item: DraftPoint, point: Point, source: Source) -> Se
     tolerance = entry.write.tolerance
     if tolerance is None:
         tolerance = step / 2 if needs_range else 0.0
-    return SettingSpec(item.id, limits, tolerance, entry.write.within, entry.write.storage == "persistent")
+    persistent, readable = entry.write.storage == "persistent", entry.access != "w"
+    return SettingSpec(item.id, limits, tolerance, entry.write.within, persistent, readable)
 
 
 def _check_limits(draft: Draft, item: DraftPoint, limits: Range, source: RegisterSource) -> None:

@@ -199,6 +199,7 @@ class SettingSpec:
     tolerance: float
     within_s: float
     persistent: bool  # kept in the device's non-volatile memory, which writing wears out
+    readable: bool = True  # False for a trigger that the device does not show again
 
 
 # --- identification and simulation ------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Any
 
 from address_space.model import Clock, Command, CommandResult, Device, Outcome, Publisher, Status, Value
 from drivers.base import Port
-from drivers.spec import CommandSpec, KeepAlive, Profile
+from drivers.spec import CommandSpec, KeepAlive, Profile, SettingSpec
 from node.control.arguments import check_arguments, fault_of_value
 from node.control.conditions import Arguments, describe_condition, value_text
 from node.control.execution import Execution, Keep, written_points
@@ -111,8 +111,7 @@ class ControlDesk:
         port = self._ports.get(device_id)
         if port is None:
             return self._end(request, _NO_BUS)
-        execution = self._execution(device, profile, port)
-        return await self._answer(request, execution.setting(spec, value), None)
+        return await self._answer(request, self._apply(device, profile, port, spec, value), None)
 
     async def stop(self) -> None:
         """End what is kept alive, with its last writes, and what waits; call it while the buses still run."""
@@ -179,6 +178,18 @@ class ControlDesk:
         if spec.keep_alive is not None and result.outcome is not Outcome.CONFIRMED and not execution.superseded:
             await self._keep_alives.end(device.id, spec.keep_alive)
         return result
+
+    async def _apply(
+        self, device: Device, profile: Profile, port: Port, spec: SettingSpec, value: Value
+    ) -> CommandResult:
+        """Write a setting; an emergency on the same device need not wait for its read-back."""
+        execution = self._execution(device, profile, port)
+        standing = self._standing.setdefault(device.id, {})
+        standing[execution] = frozenset((spec.point,))
+        try:
+            return await execution.setting(spec, value)
+        finally:
+            del standing[execution]
 
     def _execution(self, device: Device, profile: Profile, port: Port, keep: Keep | None = None) -> Execution:
         lock = self._locks.setdefault(device.id, asyncio.Lock())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from itertools import takewhile
+from typing import Any, TypeVar
 
 from address_space.model import Clock, CommandResult, Device, Outcome, Sample, Status, Value, is_good
 from drivers.base import AnswerLost, DriverError, Malformed, NoAnswer, Port, Priority, Setting
@@ -24,6 +25,7 @@ _READ_BACK_EVERY_S = 0.2
 # After these a write may have been carried out all the same: the device is asked what it shows.
 _DOUBTFUL = (NoAnswer, AnswerLost, Malformed)
 
+_Result = TypeVar("_Result")
 Keep = Callable[[KeepAlive], Awaitable[None]]
 
 
@@ -100,20 +102,26 @@ class Execution:
         except _Ended as ended:
             return ended.result
         except Superseded as later:
-            if self._written:
-                return self.result(Outcome.UNCONFIRMED, Status.UNCERTAIN, f"superseded by {later}")
-            return self.result(Outcome.REFUSED, Status.BAD_REQUEST_NOT_ALLOWED, f"superseded by {later}, not written")
+            return self._superseded(later)
 
     async def setting(self, spec: SettingSpec, value: Value) -> CommandResult:
         """Write one setting if the device has another value, and read it back. Never raises for a device."""
-        async with self._lock:
-            try:
-                if self._equals(spec, value, await self._read((spec.point,))):
+        try:
+            async with self._lock:
+                self._check_superseded()
+                if spec.readable and self._equals(
+                    spec, value, await self._unless_superseded(self._read((spec.point,)))
+                ):
                     return self.result(Outcome.CONFIRMED, Status.GOOD, "the device has this value already")
+                self._check_superseded()
                 unanswered = await self._write((Setting(spec.point, value),), Priority.COMMAND)
-            except DriverError as error:
-                return self.result(Outcome.FAILED, error.status, str(error))
+            if not spec.readable:
+                return self._unproven(unanswered, "written; the device does not let it be read back")
             return await self._read_back(spec, value, unanswered)
+        except DriverError as error:
+            return self.result(Outcome.FAILED, error.status, str(error))
+        except Superseded as later:
+            return self._superseded(later)
 
     def result(self, outcome: Outcome, status: Status, reason: str) -> CommandResult:
         """A result with what was observed and how long it took until now."""
@@ -140,13 +148,20 @@ class Execution:
             await self._keep(spec.keep_alive)
         if spec.confirm is not None:
             return await self._confirm(spec.confirm, arguments, unanswered, priority)
+        if inner is not None and unanswered is None:
+            return inner
+        return self._unproven(unanswered, "written; the profile names nothing that would prove it")
+
+    def _unproven(self, unanswered: DriverError | None, reason: str) -> CommandResult:
+        """The result of a write whose effect nothing shows."""
         if unanswered is not None:
             return self.result(Outcome.FAILED, unanswered.status, str(unanswered))
-        if inner is not None:
-            return inner
-        return self.result(
-            Outcome.UNCONFIRMED, Status.UNCERTAIN, "written; the profile names nothing that would prove it"
-        )
+        return self.result(Outcome.UNCONFIRMED, Status.UNCERTAIN, reason)
+
+    def _superseded(self, later: Superseded) -> CommandResult:
+        if self._written:
+            return self.result(Outcome.UNCONFIRMED, Status.UNCERTAIN, f"superseded by {later}")
+        return self.result(Outcome.REFUSED, Status.BAD_REQUEST_NOT_ALLOWED, f"superseded by {later}, not written")
 
     async def _require(self, conditions: tuple[Condition, ...], arguments: Arguments, priority: Priority) -> None:
         """Read the points of a precondition now and refuse when one does not hold."""
@@ -154,7 +169,7 @@ class Execution:
         if not conditions:
             return
         try:
-            samples = await self._read(points_of(conditions), priority)
+            samples = await self._unless_superseded(self._read(points_of(conditions), priority))
         except DriverError as error:
             raise _Ended(self.result(Outcome.FAILED, error.status, f"precondition not read: {error}")) from error
         unmet = first_unmet(conditions, samples, arguments)
@@ -189,7 +204,7 @@ class Execution:
         lost: DriverError | None = None
         while True:
             try:
-                samples = await self._read(points, priority)
+                samples = await self._unless_superseded(self._read(points, priority))
             except DriverError as error:
                 lost = error
             else:
@@ -214,14 +229,14 @@ class Execution:
         lost: DriverError | None = None
         while True:
             try:
-                if self._equals(spec, value, await self._read((spec.point,))):
+                if self._equals(spec, value, await self._unless_superseded(self._read((spec.point,)))):
                     return self.result(Outcome.CONFIRMED, Status.GOOD, "confirmed")
                 lost = None
             except DriverError as error:
                 lost = error
             if self._clock.monotonic() + _READ_BACK_EVERY_S > deadline:
                 break
-            await self._clock.sleep(_READ_BACK_EVERY_S)
+            await self._pause(_READ_BACK_EVERY_S)
         if unanswered is not None:
             return self.result(Outcome.FAILED, unanswered.status, f"{unanswered}; not read back either")
         if lost is not None:
@@ -258,12 +273,20 @@ class Execution:
             raise Superseded(self._superseded_by)
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, but no longer than until a later command takes over."""
-        timer = asyncio.ensure_future(self._clock.sleep(seconds))
+        await self._unless_superseded(self._clock.sleep(seconds))
+
+    async def _unless_superseded(self, waiting: Coroutine[Any, Any, _Result]) -> _Result:
+        """Wait for something, but no longer than until a later command takes over. Raises Superseded then.
+
+        A transaction that is on the wire is finished by the bus all the same.
+        """
+        self._check_superseded()
+        work = asyncio.ensure_future(waiting)
         waker = asyncio.ensure_future(self._wake.wait())
         try:
-            await asyncio.wait({timer, waker}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({work, waker}, return_when=asyncio.FIRST_COMPLETED)
+            self._check_superseded()
+            return work.result()
         finally:
-            timer.cancel()
+            work.cancel()
             waker.cancel()
-        self._check_superseded()

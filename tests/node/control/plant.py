@@ -50,6 +50,7 @@ POINTS = (
     Point("selling", "Selling", "", DataType.UINT16, PointKind.DATA),
     _setting("mode", enumeration=MODES),
     _setting("sell", range=Range(0, 1)),
+    _setting("trigger", range=Range(0, 1), readable=False),
     Point("amps", "Amps", "", DataType.DOUBLE, PointKind.ANALOG, unit="A", range=Range(0, 60), writable=True),
     *SYSTEM_POINTS,
 )
@@ -114,7 +115,10 @@ PROFILE = Profile(
     sources={},
     groups=(),
     commands=COMMANDS,
-    settings={"amps": SettingSpec("amps", Range(0, 60), 0.05, 5, persistent=True)},
+    settings={
+        "trigger": SettingSpec("trigger", Range(0, 1), 0.0, 5, persistent=False, readable=False),
+        "amps": SettingSpec("amps", Range(0, 60), 0.05, 5, persistent=True),
+    },
     identify=(),
     simulation=None,
     parameters={},
@@ -137,7 +141,9 @@ class Plant:
         default_factory=lambda: {"mode": ("state", 1.0), "sell": ("selling", 1.0)}
     )
     writes: list[tuple[str, Value, Priority]] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)  # of the writes
     reads: int = 0
+    slow_reads_s: float = 0.0
     ignores: set[str] = field(default_factory=set)  # acknowledged, without effect
     on_write: Callable[[Setting], DriverError | None] = lambda _setting: None
     on_read: Callable[[], DriverError | None] = lambda: None
@@ -146,6 +152,7 @@ class Plant:
     async def write(self, device_id: str, settings: Sequence[Setting], priority: Priority, deadline: float) -> None:
         for setting in settings:
             self.writes.append((setting.point, setting.value, priority))
+            self.times.append(self.clock.monotonic())
             error = self.on_write(setting)
             if error is not None:
                 raise error
@@ -164,6 +171,8 @@ class Plant:
         self, device_id: str, points: Sequence[str], priority: Priority, deadline: float
     ) -> Mapping[str, Sample]:
         self.reads += 1
+        if self.slow_reads_s:
+            await self.clock.sleep(self.slow_reads_s)
         error = self.on_read()
         if error is not None:
             raise error

@@ -364,6 +364,35 @@ async def test_a_setting_that_the_device_ignores_is_a_mismatch(bench: Bench) -> 
     assert result.reason == "written, but the device shows something else after 5 s"
 
 
+async def test_a_setting_that_cannot_be_read_is_written_and_left_unconfirmed(bench: Bench) -> None:
+    result = await bench.setting("trigger", 1)
+    assert (result.outcome, result.reason) == (Outcome.UNCONFIRMED, "written; the device does not let it be read back")
+    await bench.setting("trigger", 1)
+    assert (bench.writes, bench.plant.reads) == ([("trigger", 1), ("trigger", 1)], 0)
+
+
+async def test_an_emergency_does_not_wait_for_the_read_back_of_a_setting(bench: Bench) -> None:
+    bench.plant.ignores.add("amps")
+    setting = asyncio.ensure_future(bench.desk.write_setting("xw1", "amps", 20.0, ENGINEER))
+    await bench.clock.advance(0.5)
+    asked = bench.clock.monotonic()
+    assert (await bench.call("Standby")).outcome is Outcome.CONFIRMED
+    assert bench.plant.times[-1] == asked, "written at once"
+    assert (await setting).reason == "superseded by Standby"
+
+
+async def test_an_emergency_does_not_wait_for_the_precondition_of_a_command(bench: Bench) -> None:
+    bench.plant.slow_reads_s = 9.0
+    selling = asyncio.ensure_future(bench.desk.call("xw1", "StartSell", (), OPERATOR, None))
+    await bench.clock.advance(0.5)
+    bench.plant.slow_reads_s = 0.0
+    asked = bench.clock.monotonic()
+    assert (await bench.call("Standby")).outcome is Outcome.CONFIRMED
+    assert bench.plant.times == [asked]
+    assert (await selling).status == Status.BAD_REQUEST_NOT_ALLOWED
+    assert bench.writes == [("mode", 2)]
+
+
 async def test_what_the_site_does_not_have_is_a_key_error(bench: Bench) -> None:
     with pytest.raises(KeyError):
         await bench.desk.call("xw2", "Standby", (), OPERATOR, None)
