@@ -38,7 +38,7 @@ class Computed:
             await self._clock.sleep(_PERIOD_S)
 
     def compute(self) -> None:
-        """Publish what changed. The source time is that of the newest input, so stale inputs stay visible."""
+        """Publish what is new: at the time of the newest input, or now when only a status has changed."""
         for system in self._system:
             # Nothing is asked and nothing can be lost on the way: a computed device is always there.
             facts = {**Counters().facts(), "connection": int(ConnectionState.ONLINE), "device_health": 0}
@@ -46,10 +46,13 @@ class Computed:
         for slot, function, inputs in self._rules:
             samples = [self._image.sample(one) for one in inputs]
             value, status = combine(function, samples)
-            ticks = max(sample.ticks for sample in samples)
-            now = self._image.sample(slot)
-            if (now.value, now.status, now.ticks) != (value, status, ticks):
-                self._image.publish(Batch([slot], [value], [status], ticks))
+            newest = max(sample.ticks for sample in samples)
+            last = self._image.sample(slot)
+            if newest > last.ticks:
+                self._image.publish(Batch([slot], [value], [status], newest))
+            elif (value, status) != (last.value, last.status):
+                # Nothing new was measured: an input was lost, and that was decided now.
+                self._image.publish(Batch([slot], [value], [status], self._clock.now()))
 
 
 def combine(function: Function, samples: Sequence[Sample]) -> tuple[Value | None, int]:

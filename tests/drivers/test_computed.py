@@ -4,6 +4,7 @@ import pytest
 
 from address_space.image import ProcessImage
 from address_space.model import (
+    TICKS_PER_S,
     Batch,
     DataType,
     Device,
@@ -74,6 +75,26 @@ async def test_a_total_follows_its_inputs_with_their_source_time(clock: FakeCloc
     computed.compute()
     assert image.sample(2) == Sample(350.0, GOOD, measured)
     assert len(published) == 1, "nothing new, nothing published"
+
+
+async def test_the_loss_of_an_input_has_the_time_at_which_it_was_decided(clock: FakeClock) -> None:
+    watts = Point("p", "P", "", DataType.DOUBLE, PointKind.ANALOG, unit="W")
+    model = device_model("test", DeviceClass.GENERIC, [watts])
+    image = ProcessImage([Device("a", model), Device("plant", model)], clock)
+    computed = Computed({"plant": [ComputedPoint("p", Function.TOTAL, (("a", "p"),))]}, image, clock)
+    await clock.advance(1)
+    measured = clock.now()
+    image.publish(Batch([0], [100.0], [GOOD], measured))
+    computed.compute()
+    published: list[Batch] = []
+    image.tap(lambda batch, _: published.append(batch))
+    await clock.advance(6)
+    image.degrade([0], int(Status.UNCERTAIN_NO_COMMUNICATION_LAST_USABLE_VALUE), clock.now())
+    computed.compute()
+    assert image.sample(1) == Sample(None, int(Status.BAD_NO_COMMUNICATION), clock.now())
+    await clock.advance(1)
+    computed.compute()
+    assert [batch.ticks for batch in published if 1 in batch.slots] == [measured + 6 * TICKS_PER_S]
 
 
 def test_a_computed_device_is_online(clock: FakeClock) -> None:
