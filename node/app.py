@@ -23,9 +23,9 @@ from drivers.spec import BusConfig, BusUnit
 from node.control.desk import ControlDesk
 from node.historian.journal import Journal
 from node.historian.report import JournalState
+from node.identity import site_pki
 from node.server.certificate import CertificateError
 from node.server.login import LoginGuard
-from node.server.pki import Pki
 from node.server.server import OpcUaServer
 from node.server.users import UserStore
 from node.site import Site, site_buses
@@ -48,7 +48,7 @@ class App:
         self.site = site
         self._clock = clock
         self.image = ProcessImage(site_devices(site), clock)
-        self.pki = Pki(site.pki, clock)
+        self.pki = site_pki(site, clock)
         self.users = UserStore(site.state / "users.json")
         self._login = LoginGuard(self.users, clock)
         self.journal: Journal | None = None

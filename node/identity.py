@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def client_identity() -> Identity:
 
 def site_pki(site: Site, clock: Clock) -> Pki:
     """Keys and trust list of a site."""
-    return Pki(site.pki, clock)
+    return Pki(site.pki, clock, accept_options=f"--site {shlex.quote(str(site.path.absolute()))}")
 
 
 def own_folder() -> Path:

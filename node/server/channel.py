@@ -203,7 +203,7 @@ class Channel:
         verdict = self._trust.validate(sender)
         if not verdict.ok:
             self._trust.report(verdict, peer)
-            raise ChannelRefused(status_code(verdict.wire_status), verdict.reason)
+            raise ChannelRefused(status_code(verdict.wire_status), verdict.reason, reported=True)
         self._peer_certificate = leaf_certificate(sender).der
 
     def _check_nonce(self, nonce: bytes | None) -> None:

@@ -148,11 +148,12 @@ class Connection(asyncio.Protocol):
             body = struct_to_binary(fault)
         self._transport.write(self.channel.pack(body, request_id))
 
-    def fail(self, status: int, reason: str) -> None:
-        """Say ERR and close."""
+    def fail(self, status: int, reason: str, *, reported: bool = False) -> None:
+        """Say ERR and close; the log gets the reason unless it has it already."""
         if self._stage is Stage.CLOSED:
             return
-        self._house.faults.report(self.peer, ua.StatusCode(ua.UInt32(status)).name, reason)
+        if not reported:
+            self._house.faults.report(self.peer, ua.StatusCode(ua.UInt32(status)).name, reason)
         if self._transport is not None:
             # What a stranger did wrong is for the log; the peer gets the status only.
             self._transport.write(error_frame(status, ""))
@@ -187,7 +188,10 @@ class Connection(asyncio.Protocol):
                 self._transport.resume_reading()
             try:
                 await self._take(frame)
-            except (BadMessage, ChannelRefused) as error:
+            except ChannelRefused as error:
+                self.fail(error.status, str(error), reported=error.reported)
+                return
+            except BadMessage as error:
                 self.fail(error.status, str(error))
                 return
             await self._let_others_run()

@@ -90,7 +90,10 @@ class Dispatcher:
             result = service.handler(request, session, parameters)
             response = await result if service.waits else result
         except ServiceRefused as error:
-            self._refuse(request, type_id, error.status, str(error))
+            if error.reported:
+                request.refuse(error.status)
+            else:
+                self._refuse(request, type_id, error.status, str(error))
         except (ServiceError, ua.UaStatusCodeError) as error:
             self._refuse(request, type_id, int(error.code), str(error))
         else:

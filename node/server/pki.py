@@ -70,11 +70,19 @@ class OwnCertificate:
 class Pki:
     """One folder with the own certificate and the trust list."""
 
-    def __init__(self, root: Path, clock: Clock, *, key_bits: int = 2048, valid_days: int = VALID_DAYS) -> None:
+    def __init__(
+        self,
+        root: Path,
+        clock: Clock,
+        *,
+        key_bits: int = 2048,
+        valid_days: int = VALID_DAYS,
+        accept_options: str = "",  # as TrustList takes them
+    ) -> None:
         if not MIN_KEY_BITS <= key_bits <= MAX_KEY_BITS:
             raise CertificateError(f"a key has {MIN_KEY_BITS} to {MAX_KEY_BITS} bits, not {key_bits}")
         self.root = root
-        self.trust = TrustList(root, clock)
+        self.trust = TrustList(root, clock, accept_options=accept_options)
         self.own_folder = root / "own"
         self.certificate_path = self.own_folder / "cert.der"
         self.key_path = self.own_folder / "key.pem"

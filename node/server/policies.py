@@ -55,11 +55,15 @@ NO_SECURITY: Final = Offer(SecurityPolicyNone, ua.MessageSecurityMode.None_, 0)
 
 
 class ChannelRefused(Exception):
-    """A secure channel is not opened; `status` goes into the ERR message, the text into the log."""
+    """A secure channel is not opened; `status` goes into the ERR message, the text into the log.
 
-    def __init__(self, status: int, text: str) -> None:
+    `reported` when the log has it already.
+    """
+
+    def __init__(self, status: int, text: str, *, reported: bool = False) -> None:
         super().__init__(text)
         self.status = status
+        self.reported = reported
 
 
 @dataclass(frozen=True, slots=True)

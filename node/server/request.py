@@ -11,11 +11,15 @@ from node.server.channel import Channel
 
 
 class ServiceRefused(Exception):
-    """The whole request is answered with a ServiceFault of this status; the text is for the log."""
+    """The whole request is answered with a ServiceFault of this status; the text is for the log.
 
-    def __init__(self, status: int, text: str = "") -> None:
+    `reported` when the log has it already.
+    """
+
+    def __init__(self, status: int, text: str = "", *, reported: bool = False) -> None:
         super().__init__(text or ua.StatusCode(ua.UInt32(status)).name)
         self.status = status
+        self.reported = reported
 
 
 class Line(Protocol):

@@ -114,7 +114,7 @@ class SessionService:
         verdict = self._trust.validate(given, parameters.ClientDescription.ApplicationUri or "")
         if not verdict.ok:
             self._trust.report(verdict, request.line.peer)
-            raise ServiceRefused(status_code(verdict.wire_status), verdict.reason)
+            raise ServiceRefused(status_code(verdict.wire_status), verdict.reason, reported=True)
 
     def _check_owner(self, session: Session, channel: Channel, *, moved: bool) -> None:
         if not moved:

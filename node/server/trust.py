@@ -50,11 +50,13 @@ class TrustList:
     Not safe for use from several threads; all work is short and synchronous.
     """
 
-    def __init__(self, root: Path, clock: Clock, *, max_rejected: int = MAX_REJECTED) -> None:
+    def __init__(self, root: Path, clock: Clock, *, max_rejected: int = MAX_REJECTED, accept_options: str = "") -> None:
+        """`accept_options`, quoted for a shell, make `gridnode trust accept THUMBPRINT` be about this folder."""
         self.trusted_folder = root / "trusted" / "certs"
         self.rejected_folder = root / "rejected"
         self._clock = clock
         self._max_rejected = max_rejected
+        self._accept_options = f" {accept_options}" if accept_options else ""
         self._read: dict[Path, tuple[tuple[int, int], tuple[Certificate, ...]]] = {}
         self._warned: set[tuple[Path, tuple[int, int]]] = set()
         self._reported: OrderedDict[tuple[str, CertificateStatus], None] = OrderedDict()
@@ -138,10 +140,11 @@ class TrustList:
             self._reported.popitem(last=False)
         if verdict.stored:
             _LOG.warning(
-                "refused %s: its certificate %r is not trusted. To let it in: gridnode trust accept %s",
+                "refused %s: its certificate %r is not trusted. To let it in: gridnode trust accept %s%s",
                 peer,
                 verdict.subject,
                 verdict.thumbprint,
+                self._accept_options,
             )
         else:
             _LOG.warning("refused %s: %s (%s, certificate %r)", peer, verdict.reason, verdict.status, verdict.subject)

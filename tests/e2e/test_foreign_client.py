@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+import shlex
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -71,10 +72,10 @@ async def test_unknown_client_is_refused_until_it_is_accepted(scene: Scene, capl
     await scene.foreign.do("trust_server", **scene.way(keys="stranger"))
     for _ in range(2):
         await refusal(scene, **way)
-    found = [re.search(r"(gridnode) (trust accept [0-9A-F]{40})$", record.getMessage()) for record in caplog.records]
+    found = [re.search(r"gridnode (trust accept [0-9A-F]{40} .*)$", record.getMessage()) for record in caplog.records]
     lines = [match for match in found if match is not None]
     assert len(lines) == 1
-    command = [sys.executable, "-m", "node", *lines[0][2].split(), "--site", str(scene.site_file)]
+    command = [sys.executable, "-m", "node", *shlex.split(lines[0][1])]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     words, _ = await process.communicate()
     assert process.returncode == 0

@@ -1,5 +1,9 @@
+import shlex
 from pathlib import Path
 
+import pytest
+
+from node.cli.options import remember_site
 from node.clock import RealClock
 from node.config import load_site
 from node.identity import client_identity, site_pki
@@ -7,12 +11,32 @@ from node.server.pki import Pki
 from tests.node.cli.conftest import Gridnode
 
 
+def application(tmp_path: Path) -> bytes:
+    """Certificate of some application."""
+    return Pki(tmp_path / "application", RealClock()).ensure_own(client_identity()).certificate.der
+
+
 def refused(gridnode: Gridnode, tmp_path: Path) -> str:
     """Thumbprint of an application that the site has just refused."""
-    application = Pki(tmp_path / "application", RealClock()).ensure_own(client_identity())
-    verdict = site_pki(load_site(gridnode.site), RealClock()).trust.validate(application.certificate.der)
+    verdict = site_pki(load_site(gridnode.site), RealClock()).trust.validate(application(tmp_path))
     assert verdict.stored
     return verdict.thumbprint
+
+
+def test_the_logged_line_works_as_it_stands_from_any_folder(
+    gridnode: Gridnode, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "a plant"
+    folder.mkdir()
+    gridnode.site = gridnode.site.rename(folder / "site.yaml")
+    remember_site(tmp_path / "another.yaml")
+    monkeypatch.chdir(folder)
+    trust = site_pki(load_site(Path("site.yaml")), RealClock()).trust
+    trust.report(trust.validate(application(tmp_path)), "192.0.2.66")
+    monkeypatch.chdir("/")
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "node.server.trust"]
+    words = shlex.split(line[line.index("gridnode trust accept") :])
+    assert gridnode(*words[1:]).stdout.startswith("trusted: ")
 
 
 def test_a_refused_application_is_accepted_by_the_words_of_the_log(gridnode: Gridnode, tmp_path: Path) -> None:

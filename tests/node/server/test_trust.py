@@ -385,6 +385,15 @@ def test_refused_client_is_reported_once_with_the_way_out(trust: TrustList, capl
     assert "192.0.2.66" in lines[0]
 
 
+def test_the_way_out_names_whose_trust_list_it_is(
+    tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    der = client()
+    trust = TrustList(tmp_path, clock, accept_options="--site '/a plant/site.yaml'")
+    trust.report(trust.validate(der), "192.0.2.66")
+    assert warned(caplog)[0].endswith(f": gridnode trust accept {thumbprint(der)} --site '/a plant/site.yaml'")
+
+
 def test_client_revoked_again_is_reported_again(trust: TrustList, caplog: pytest.LogCaptureFixture) -> None:
     der = client()
     trust.report(trust.validate(der), "192.0.2.66")
