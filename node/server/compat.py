@@ -8,7 +8,8 @@ of its decoder keep a few bytes of a stranger from becoming gigabytes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
 from typing import Any
 
 from asyncua import ua
@@ -22,6 +23,8 @@ from asyncua.ua import ua_binary
 ChoosePolicy = Callable[[str, bytes | None, "ua.MessageSecurityMode | None"], SecurityPolicy]
 # Requested lifetime in ms -> the one that the channel's token gets.
 ReviseLifetime = Callable[[int], int]
+# Fills a node map with the standard address space; may have asyncua build it there.
+FillStandard = Callable[[MutableMapping["ua.NodeId", Any], Callable[[], Awaitable[None]]], Awaitable[None]]
 
 
 class ChannelIds:
@@ -57,6 +60,18 @@ class SecureChannel(SecureConnection):
             # A quiet client renews again before it has used its new token. asyncua would give that number once more.
             self.revolve_tokens()
         return super().open(params, server)
+
+
+class StandardServer(InternalServer):
+    """asyncua's owner of the address space; where the standard nodes come from is decided by whoever made it."""
+
+    def __init__(self, fill: FillStandard) -> None:
+        super().__init__()
+        self._fill = fill
+
+    async def load_standard_address_space(self, shelf_file: Path | None = None) -> None:
+        """Let `fill` do it; asyncua's own cache file is not used."""
+        await self._fill(self.aspace._nodes, super().load_standard_address_space)
 
 
 def install_nodes(server: InternalServer, nodes: MutableMapping[ua.NodeId, Any]) -> AddressSpace:

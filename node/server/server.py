@@ -23,7 +23,7 @@ from node.server.browsing import Browser
 from node.server.calls import Desk, MethodCaller
 from node.server.channel import Channel
 from node.server.collector import IdleCollector, paused, release, settle
-from node.server.compat import ChannelIds, harden_decoder, install_nodes
+from node.server.compat import ChannelIds, StandardServer, harden_decoder, install_nodes
 from node.server.connection import Connection, House
 from node.server.dispatcher import Dispatcher
 from node.server.endpoints import Endpoints
@@ -40,6 +40,7 @@ from node.server.server_object import ServerObject
 from node.server.services import Services
 from node.server.session_service import SessionService
 from node.server.sessions import SessionTable
+from node.server.space_cache import SpaceCache
 from node.server.subscription_service import SubscriptionService
 from node.server.tasks import TaskSet
 from node.server.writing import SettingWriter
@@ -117,7 +118,7 @@ class OpcUaServer:
         harden_decoder()
         with paused():
             nodes = NodeMap()
-            self._internal = internal = InternalServer()
+            self._internal = internal = StandardServer(SpaceCache(self._site.state / "cache").fill)
             install_nodes(internal, nodes)
             # The resolver may take seconds, in which the standard address space is made.
             names, _ = await asyncio.gather(asyncio.to_thread(server_names, self._site.server.names), internal.init())

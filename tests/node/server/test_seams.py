@@ -31,6 +31,7 @@ SIGNATURES = {
     SecureConnection.is_open: "(self)",
     SecureConnection.close: "(self)",
     InternalServer.init: "(self, shelffile=None)",
+    InternalServer.load_standard_address_space: "(self, shelf_file=None)",
     InternalServer.stop: "(self)",
 }
 HASHES = {
