@@ -84,6 +84,19 @@ class DataType(IntEnum):
     STRING = 12
 
 
+# Smallest and largest number of the integer types (OPC 10000-6 section 5.2.2.2).
+INTEGER_RANGES: Final[Mapping[DataType, tuple[int, int]]] = {
+    DataType.SBYTE: (-(2**7), 2**7 - 1),
+    DataType.BYTE: (0, 2**8 - 1),
+    DataType.INT16: (-(2**15), 2**15 - 1),
+    DataType.UINT16: (0, 2**16 - 1),
+    DataType.INT32: (-(2**31), 2**31 - 1),
+    DataType.UINT32: (0, 2**32 - 1),
+    DataType.INT64: (-(2**63), 2**63 - 1),
+    DataType.UINT64: (0, 2**64 - 1),
+}
+
+
 class Status(IntEnum):
     """OPC UA status codes that gridnode itself sets (OPC 10000-6 annex A.2)."""
 
@@ -105,6 +118,7 @@ class Status(IntEnum):
     BAD_USER_ACCESS_DENIED = 0x801F_0000
     BAD_NO_COMMUNICATION = 0x8031_0000
     BAD_WAITING_FOR_INITIAL_DATA = 0x8032_0000
+    BAD_NOT_READABLE = 0x803A_0000
     BAD_OUT_OF_RANGE = 0x803C_0000
     BAD_NOT_SUPPORTED = 0x803D_0000
     BAD_NOT_WRITABLE = 0x803B_0000

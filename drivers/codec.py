@@ -14,7 +14,7 @@ from fractions import Fraction
 from operator import itemgetter
 from typing import Any, Final
 
-from address_space.model import DataType, Point, Status, Value
+from address_space.model import INTEGER_RANGES, DataType, Point, Status, Value
 from drivers.spec import RawType, RegisterSource, Table, WordOrder
 
 _GOOD: Final = int(Status.GOOD)
@@ -22,7 +22,7 @@ _NO_VALUE: Final = int(Status.BAD_SENSOR_FAILURE)
 _ODD_CODE: Final = int(Status.UNCERTAIN)
 
 # struct letter of each raw type in network order (Modbus Application Protocol V1.1b3 section 4.2).
-_LETTERS: Final = {
+LETTERS: Final = {
     RawType.BOOL: "H",
     RawType.U16: "H",
     RawType.I16: "h",
@@ -37,16 +37,6 @@ _LETTERS: Final = {
     RawType.BITS64: "Q",
 }
 _FLOATS: Final = (RawType.F32, RawType.F64)
-_INT_RANGES: Final = {
-    DataType.SBYTE: (-(2**7), 2**7 - 1),
-    DataType.BYTE: (0, 2**8 - 1),
-    DataType.INT16: (-(2**15), 2**15 - 1),
-    DataType.UINT16: (0, 2**16 - 1),
-    DataType.INT32: (-(2**31), 2**31 - 1),
-    DataType.UINT32: (0, 2**32 - 1),
-    DataType.INT64: (-(2**63), 2**63 - 1),
-    DataType.UINT64: (0, 2**64 - 1),
-}
 _FLOAT_MAX: Final = 3.4028234663852886e38  # largest finite IEEE 754 binary32
 _EXPONENTS: Final = range(-10, 11)  # SunSpec scale factors (Information Model Specification, sunssf)
 
@@ -121,7 +111,7 @@ class Decoder:
         # Words are put in the order of the fields, high word first, so that one format decodes them all, whatever
         # their word order, and also where two points read the same register.
         picked = [_inside(a, address, count) for source in fields for a in addresses(source, order(source))]
-        letters = "".join(f"{2 * s.registers}s" if s.type is RawType.TEXT else _LETTERS[s.type] for s in fields)
+        letters = "".join(f"{2 * s.registers}s" if s.type is RawType.TEXT else LETTERS[s.type] for s in fields)
         self._unpack = struct.Struct(f">{letters}").unpack
         self._words = struct.Struct(f">{count}H").unpack
         self._pack = struct.Struct(f">{len(picked)}H").pack
@@ -225,7 +215,7 @@ def _final(point: Point, source: RegisterSource) -> _Convert:
 def _coded(point: Point, source: RegisterSource) -> _Convert | None:
     """Conversion of flags, mapped codes and states; None for a plain number."""
     flag = point.data_type is DataType.BOOLEAN
-    low, high = _INT_RANGES.get(point.data_type, (-math.inf, math.inf))
+    low, high = INTEGER_RANGES.get(point.data_type, (-math.inf, math.inf))
 
     def odd(raw: int) -> _Odd | None:
         if flag:
@@ -255,7 +245,7 @@ def _text(source: RegisterSource) -> _Convert:
 
 
 def _number(point: Point, source: RegisterSource) -> _Convert:
-    whole = _INT_RANGES.get(point.data_type)
+    whole = INTEGER_RANGES.get(point.data_type)
     plain = source.linear is None and source.scale == 1 and source.offset == 0
     if plain and whole is not None and source.type not in _FLOATS:
         return _whole(lambda raw: raw, whole, source)
@@ -329,7 +319,7 @@ def _exponent(source: RegisterSource) -> _Convert:
 
 
 def _scaler(point: Point, source: RegisterSource) -> _Scaled:
-    whole = _INT_RANGES.get(point.data_type)
+    whole = INTEGER_RANGES.get(point.data_type)
     bad = _sentinels(source)
     low = -math.inf if source.below is None else source.below
     high = math.inf if source.above is None else source.above
@@ -410,7 +400,7 @@ def _pack(point: Point, source: RegisterSource, raw: int | float) -> bytes:
     if source.type is RawType.BOOL and number not in (0, 1):
         raise ValueError(f"{point.id}: raw {number} is not 0 or 1")
     try:
-        return struct.pack(f">{_LETTERS[source.type]}", number)
+        return struct.pack(f">{LETTERS[source.type]}", number)
     except (struct.error, OverflowError) as error:
         raise ValueError(f"{point.id}: raw {number} does not fit {source.type.value}") from error
 
@@ -428,6 +418,6 @@ def _encode_text(point: Point, source: RegisterSource, value: Value) -> bytes:
 
 
 def _raw_range(raw_type: RawType) -> tuple[int, int]:
-    letter = _LETTERS[raw_type]
+    letter = LETTERS[raw_type]
     bits = 8 * struct.calcsize(f">{letter}")
     return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if letter.islower() else (0, 2**bits - 1)

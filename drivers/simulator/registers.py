@@ -18,17 +18,8 @@ from drivers.spec import LineSource, Profile, RawType, RegisterSource, Table, Wo
 
 _BIT_TABLES: Final = (Table.COIL, Table.DISCRETE)
 _FLOATS: Final = {RawType.F32: ">f", RawType.F64: ">d"}
-# struct letters of plain numbers in network order.
-_LETTERS: Final = {
-    RawType.U16: "H",
-    RawType.I16: "h",
-    RawType.U32: "I",
-    RawType.I32: "i",
-    RawType.U64: "Q",
-    RawType.I64: "q",
-    RawType.F32: "f",
-    RawType.F64: "d",
-}
+# What a register may hold as a plain number.
+_NUMBERS: Final = frozenset(codec.LETTERS) - {RawType.BOOL, RawType.BITS16, RawType.BITS32, RawType.BITS64}
 _WIDEST_GAP: Final = 125  # registers in the largest read
 
 
@@ -205,7 +196,7 @@ class _Line:
     """Compiled `put` of a number that stands in whole registers: ten times a second for hundreds of points."""
 
     def __init__(self, source: RegisterSource, addresses: Sequence[int]) -> None:
-        letter = _LETTERS[source.type]
+        letter = codec.LETTERS[source.type]
         self._addresses = addresses
         self._whole = letter not in "fd"
         self._pack = struct.Struct(f">{letter}").pack
@@ -237,7 +228,7 @@ class _Line:
 def _is_plain(point: Point, source: RegisterSource) -> bool:
     """True for a number that neither shares registers nor depends on a table or on another point."""
     special = source.bits or source.map or source.scale_from or point.data_type is DataType.BOOLEAN
-    return not special and source.type in _LETTERS and source.table not in _BIT_TABLES
+    return not special and source.type in _NUMBERS and source.table not in _BIT_TABLES
 
 
 def _typed(point: Point, value: Value) -> Value:

@@ -5,18 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isfinite
 
-from address_space.model import Argument, DataType, Enumeration, Range, Status, Value
-
-_INTEGERS = {
-    DataType.SBYTE: (-(2**7), 2**7 - 1),
-    DataType.BYTE: (0, 2**8 - 1),
-    DataType.INT16: (-(2**15), 2**15 - 1),
-    DataType.UINT16: (0, 2**16 - 1),
-    DataType.INT32: (-(2**31), 2**31 - 1),
-    DataType.UINT32: (0, 2**32 - 1),
-    DataType.INT64: (-(2**63), 2**63 - 1),
-    DataType.UINT64: (0, 2**64 - 1),
-}
+from address_space.model import INTEGER_RANGES, Argument, DataType, Enumeration, Range, Status, Value
 
 
 def fits_type(value: Value, data_type: DataType) -> bool:
@@ -27,8 +16,8 @@ def fits_type(value: Value, data_type: DataType) -> bool:
         return False
     if data_type is DataType.STRING:
         return isinstance(value, str)
-    if data_type in _INTEGERS:
-        low, high = _INTEGERS[data_type]
+    if data_type in INTEGER_RANGES:
+        low, high = INTEGER_RANGES[data_type]
         return isinstance(value, int) and low <= value <= high
     return isinstance(value, int | float)
 
