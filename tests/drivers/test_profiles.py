@@ -69,6 +69,14 @@ def test_every_shipped_profile_loads_and_says_where_its_facts_come_from(profile_
 
 
 @pytest.mark.parametrize("profile_id", SHIPPED)
+def test_no_device_is_told_by_what_it_measures_which_a_blackout_or_an_open_sensor_changes(profile_id: str) -> None:
+    profile = load_profile(profile_id)
+    for check in profile.identify:
+        if point(profile, check.point).kind in (PointKind.ANALOG, PointKind.COUNTER):
+            assert (check.one_of, check.between) == ((), None)
+
+
+@pytest.mark.parametrize("profile_id", SHIPPED)
 def test_every_shipped_profile_can_be_simulated(profile_id: str) -> None:
     simulation = load_profile(profile_id).simulation
     assert simulation is not None
