@@ -10,7 +10,7 @@
 # Variables: PYTHON (3.11 or newer), SYSTEM_DEPS=no (install no Debian package), CI=true (a missing tool fails
 # its tests instead of skipping them), GRIDNODE_SEED (seed of the random tests), ARGS (further words for pytest).
 
-.PHONY: run test soak bench lint fmt venv system-deps node-client clean distclean
+.PHONY: run test soak bench lint fmt venv system-deps node-client node-peer clean distclean
 .DEFAULT_GOAL := test
 
 VENV := .venv
@@ -18,6 +18,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NODE_CLIENT := tests/e2e/node_client
 NODE_STAMP := $(NODE_CLIENT)/node_modules/.installed
+NODE_PEER := benchmarks/peers/node_opcua
+NODE_PEER_STAMP := $(NODE_PEER)/node_modules/.installed
 
 # The newest Python from 3.13 to 3.11, else any python3 that is new enough.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -32,7 +34,7 @@ test: $(STAMP) system-deps lint node-client
 soak: $(STAMP) system-deps node-client
 	GRIDNODE_SOAK=1 $(BIN)/python -m pytest -o timeout=7200 $(ARGS)
 
-bench: $(STAMP)
+bench: $(STAMP) system-deps node-peer
 	$(BIN)/python -m benchmarks $(ARGS)
 
 lint: $(STAMP)
@@ -72,9 +74,18 @@ $(NODE_STAMP): $(NODE_CLIENT)/package.json $(NODE_CLIENT)/package-lock.json $(NO
 	cd $(NODE_CLIENT) && npm ci --loglevel=error
 	@touch $@
 
+# The server that benchmarks compare with; without it they say what is not compared.
+node-peer: system-deps
+	@if command -v npm >/dev/null 2>&1; then $(MAKE) --no-print-directory $(NODE_PEER_STAMP); \
+	else echo "npm is not installed: the benchmarks will not compare with node-opcua"; fi
+
+$(NODE_PEER_STAMP): $(NODE_PEER)/package.json $(NODE_PEER)/package-lock.json $(NODE_PEER)/.npmrc
+	cd $(NODE_PEER) && npm ci --loglevel=error
+	@touch $@
+
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV) $(NODE_CLIENT)/node_modules
+	rm -rf $(VENV) $(NODE_CLIENT)/node_modules $(NODE_PEER)/node_modules

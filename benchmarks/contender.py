@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 
 ROOT: Final = Path(__file__).parent.parent
 _LOOK_EVERY_S: Final = 0.005
-_START_WITHIN_S: Final = 120.0
+_START_WITHIN_S: Final = 180.0
 _END_WITHIN_S: Final = 15.0
 
 
@@ -26,24 +26,22 @@ class Failed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A server program of this package; `prepare` writes its files and gives the words of its command line."""
+    """A server program; `command` writes its files and gives its command line."""
 
     name: str
-    module: str
     namespace: str  # URI of its points
-    prepare: Callable[[int, int], Sequence[str]]  # of port and number of points
-    properties: bool = False  # its points have EURange and EngineeringUnits
+    command: Callable[[int, int, int], Sequence[str]]  # of port, number of points, number of extra objects
 
 
 class Running:
     """A started server: `pid`, `url` and the seconds until its port accepted. Ended, by its pid, on exit."""
 
-    def __init__(self, contender: Contender, points: int, words: Sequence[str], folder: Path) -> None:
-        self._contender = contender
+    def __init__(self, contender: Contender, points: int, extra: int, words: Sequence[str], folder: Path) -> None:
+        self.contender = contender
         self.port = _free_port()
         self.url = f"opc.tcp://127.0.0.1:{self.port}"
-        self._log = folder / f"{contender.module}-{self.port}.log"
-        command = [sys.executable, "-m", contender.module, *contender.prepare(self.port, points), *words]
+        self._log = folder / f"{contender.name.replace(' ', '-')}-{self.port}.log"
+        command = [*contender.command(self.port, points, extra), *words]
         # The node remembers there which site ran last, and that is the user's.
         environment = {**os.environ, "XDG_STATE_HOME": str(folder)}
         with self._log.open("wb") as log:
@@ -74,12 +72,12 @@ class Running:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return time.perf_counter() - self._began
             if self._process.poll() is not None or time.perf_counter() - self._began > _START_WITHIN_S:
-                raise Failed(f"{self._contender.name} does not listen:\n{self._tail()}")
+                raise Failed(f"{self.contender.name} does not listen:\n{self._tail()}")
             time.sleep(_LOOK_EVERY_S)
 
     def client(self, job: str, words: Sequence[str]) -> subprocess.Popen[str]:
         """Start a load client on this server."""
-        given = [job, self.url, "--namespace", self._contender.namespace, "--server-pid", str(self.pid)]
+        given = [job, self.url, "--namespace", self.contender.namespace, "--server-pid", str(self.pid)]
         command = [sys.executable, "-m", "benchmarks.load_client", *given, *words]
         return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -96,7 +94,7 @@ class Running:
             out, errors = client.communicate()
             errors += f"\nkilled after {within_s:g} s"
         if client.returncode:
-            raise Failed(f"load client on {self._contender.name}:\n{errors}\nlog of the server:\n{self._tail()}")
+            raise Failed(f"load client on {self.contender.name}:\n{errors}\nlog of the server:\n{self._tail()}")
         result: dict[str, Any] = json.loads(out)
         return result
 
@@ -109,7 +107,7 @@ class Running:
         try:
             self._process.wait(_END_WITHIN_S)
         except subprocess.TimeoutExpired:
-            print(f"{self._contender.name} did not end by SIGTERM: killed", file=sys.stderr)
+            print(f"{self.contender.name} did not end by SIGTERM: killed", file=sys.stderr)
             self._process.kill()
             self._process.wait()
 

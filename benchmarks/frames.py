@@ -1,12 +1,13 @@
 """OPC UA over TCP as bytes: cutting frames, and reading publish answers without an object per notification.
 
-Facts are those of OPC 10000-6 sections 5.2 (binary encoding) and 7.1 (connection protocol). Policy None only.
+Facts are those of OPC 10000-6 sections 5.2 (binary encoding) and 7.1 (connection protocol).
 """
 
 from __future__ import annotations
 
 import sys
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct, error
 from typing import Final, NamedTuple
@@ -16,6 +17,9 @@ SYMMETRIC: Final = Struct("<3scIIIII")  # ... channel, token, sequence number, r
 SERVICE_FAULT: Final = 397
 PUBLISH_RESPONSE: Final = 829
 READ_RESPONSE: Final = 634
+WRITE_RESPONSE: Final = 676
+CALL_RESPONSE: Final = 715
+BROWSE_RESPONSE: Final = 530
 DATA_CHANGE: Final = 811
 
 _NODE_ID: Final = Struct("<BBH")  # four-byte form, namespace 0
@@ -172,11 +176,15 @@ def _behind_scalar(message: bytes, at: int) -> int:
 
 
 class FrameCutter:
-    """Turns received bytes into whole messages; chunks of one message are joined."""
+    """Turns received bytes into whole messages; chunks of one message are joined.
 
-    __slots__ = ("_buffer", "_parts")
+    `opened` gives request id and body of an encrypted chunk; None while there is no encryption.
+    """
+
+    __slots__ = ("_buffer", "_parts", "opened")
 
     def __init__(self) -> None:
+        self.opened: Callable[[bytes], tuple[int, bytes]] | None = None
         self._buffer = bytearray()
         self._parts: dict[int, list[bytes]] = {}
 
@@ -194,8 +202,11 @@ class FrameCutter:
             if len(buffer) - at < size:
                 break
             if kind == b"MSG":
-                request = SYMMETRIC.unpack_from(buffer, at)[-1]
-                body = bytes(buffer[at + SYMMETRIC.size : at + size])
+                if self.opened is None:
+                    request = SYMMETRIC.unpack_from(buffer, at)[-1]
+                    body = bytes(buffer[at + SYMMETRIC.size : at + size])
+                else:
+                    request, body = self.opened(bytes(buffer[at : at + size]))
                 self._chunk(request, chunk, body, done)
             elif kind == b"ERR":
                 raise Unexpected(f"the server closed with status 0x{_U32.unpack_from(buffer, at + 8)[0]:08X}")

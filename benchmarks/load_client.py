@@ -1,7 +1,7 @@
-"""The load client: subscribes, counts notifications from raw bytes, and reads the server's CPU over the same window.
+"""The load client: one job against a running server, counted from raw bytes, with the server's CPU of the same time.
 
 A process of its own, so that it shares no interpreter with what it measures:
-`python -m benchmarks.load_client URL --namespace URI --server-pid PID ...` prints one JSON object.
+`python -m benchmarks.load_client JOB URL --namespace URI --server-pid PID ...` prints one JSON object.
 """
 
 from __future__ import annotations
@@ -12,194 +12,45 @@ import json
 import os
 import sys
 import time
-from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from struct import Struct
-from typing import Any, Final, cast
+from pathlib import Path
+from typing import Any, Final
 
 from asyncua import ua
-from asyncua.ua.ua_binary import struct_to_binary
 
-from benchmarks import pattern, usage
+from benchmarks import pattern, usage, work
 from benchmarks.connection import Connection
-from benchmarks.frames import PUBLISH_RESPONSE, READ_RESPONSE, Publish, Unexpected, columns, read_head, read_publish
+from benchmarks.frames import Unexpected
+from benchmarks.secure import Identity
+from benchmarks.single import echoes, single_reads
+from benchmarks.subscriber import Subscriber, node_id
+from benchmarks.visitors import Crowd, come_and_go, left_behind
 
-_PUBLISH: Final = 826
-_READ: Final = 631
-_OUTSTANDING: Final = 10  # Publish requests that wait at the server
-_CREATE_AT_ONCE: Final = 500  # items a request; a request must fit one chunk
-_ACK: Final = Struct("<iII")  # one acknowledgement: subscription, sequence number
-_COUNT: Final = Struct("<i")
-_READ_LIST: Final = Struct("<dii")  # MaxAge, TimestampsToReturn, number of nodes
+_READ_AT_ONCE: Final = 200
 
 
-@dataclass(slots=True)
-class Window:
-    """What one window of counting came to."""
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The server, and what the command line said."""
 
-    seconds: float
-    notifications: int
-    answers: int
-    server_cpu_s: float
-    client_cpu_s: float
-    passes: int  # update passes of the server that were seen to begin in the window
-    missed: int  # values that the sampled items skipped
-    bad: int  # notifications without a value
+    options: argparse.Namespace
+    identity: Identity | None
+    space: int  # index of the points' namespace
 
+    @property
+    def names(self) -> list[str]:
+        """NodeIds of all points."""
+        return list(pattern.node_ids(self.options.points, self.options.per_device))
 
-@dataclass(slots=True)
-class Reads:
-    """Round trips of single reads, in microseconds."""
+    @property
+    def nodes(self) -> list[ua.NodeId]:
+        """The same as NodeIds."""
+        return [node_id(name, self.space) for name in self.names]
 
-    count: int
-    p50_us: float
-    p99_us: float
-    p999_us: float
-    max_us: float
-
-
-class Checker:
-    """Looks at the values of some items: right item, right order, and how many passes were skipped."""
-
-    def __init__(self, items: int) -> None:
-        self._last: dict[int, int] = dict.fromkeys(pattern.sampled(items), -1)
-        self._where = {handle: handle for handle in self._last}
-        self.newest = -1
-        self.missed = 0
-
-    def check(self, handles: array[int], values: array[float]) -> None:
-        """Raises Unexpected for a value of another item, or one that goes back in time."""
-        count = len(handles)
-        for handle, where in self._where.items():
-            at = where
-            if at >= count or handles[at] != handle:
-                if handle not in handles:
-                    continue
-                at = self._where[handle] = handles.index(handle)
-            self._take(handle, values[at])
-
-    def _take(self, handle: int, value: float) -> None:
-        if value != value:  # noqa: PLR0124  # NaN: an item without a value
-            return
-        number = pattern.pass_of(handle, value)
-        last = self._last[handle]
-        if number is None or number < last:
-            raise Unexpected(f"item {handle} has the value {value!r} after pass {last}")
-        if last >= 0:
-            self.missed += max(number - last - 1, 0)
-        self._last[handle] = number
-        self.newest = max(self.newest, number)
-
-
-class Subscriber:
-    """One subscription on many items; keeps Publish requests outstanding and counts what comes."""
-
-    def __init__(self, connection: Connection, nodes: Sequence[ua.NodeId], interval_ms: float) -> None:
-        self._connection = connection
-        self._checker = Checker(len(nodes))
-        self._sequence = 0
-        self.notifications = self.answers = self.bad = 0
-        began = time.perf_counter()
-        self._id = self._subscribe(interval_ms)
-        for first in range(0, len(nodes), _CREATE_AT_ONCE):
-            self._create(nodes[first : first + _CREATE_AT_ONCE], first)
-        self.create_s = time.perf_counter() - began
-        for _ in range(_OUTSTANDING):
-            connection.send(connection.header(_PUBLISH) + _COUNT.pack(-1))
-
-    def _subscribe(self, interval_ms: float) -> int:
-        request: Any = ua.CreateSubscriptionRequest()
-        request.Parameters.RequestedPublishingInterval = interval_ms
-        request.Parameters.RequestedLifetimeCount = 10_000
-        request.Parameters.RequestedMaxKeepAliveCount = 100
-        request.Parameters.PublishingEnabled = True
-        created = self._connection.call(request, ua.CreateSubscriptionResponse).Parameters
-        if created.RevisedPublishingInterval > interval_ms:
-            print(f"publishing interval revised to {created.RevisedPublishingInterval} ms", file=sys.stderr)
-        return int(created.SubscriptionId)
-
-    def _create(self, nodes: Sequence[ua.NodeId], first: int) -> None:
-        request: Any = ua.CreateMonitoredItemsRequest()
-        request.Parameters.SubscriptionId = self._id
-        request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
-        request.Parameters.ItemsToCreate = [_item(node, first + offset) for offset, node in enumerate(nodes)]
-        results: Any = self._connection.call(request, ua.CreateMonitoredItemsResponse).Results
-        for result, node in zip(results, nodes, strict=True):
-            if not result.StatusCode.is_good():
-                raise Unexpected(f"{node.to_string()}: {result.StatusCode}")
-
-    def take(self) -> Publish:
-        """Count the next Publish answer. Raises Unexpected for a gap, wrong values or a failed service."""
-        while True:
-            _request, message = self._connection.receive()
-            head = read_head(message)
-            if head.type_id != PUBLISH_RESPONSE or head.result:
-                raise Unexpected(f"Publish answered with type {head.type_id}, status 0x{head.result:08X}")
-            publish = read_publish(message, head.body)
-            acknowledgement = _COUNT.pack(-1)
-            if publish.items:
-                if self._sequence and publish.sequence != self._sequence + 1:
-                    raise Unexpected(f"message {publish.sequence} came after {self._sequence}")
-                self._sequence = publish.sequence
-                acknowledgement = _ACK.pack(1, self._id, publish.sequence)
-            # A fresh request leaves before this answer is looked at, so that the server never waits for one.
-            self._connection.send(self._connection.header(_PUBLISH) + acknowledgement)
-            if not publish.items:
-                continue
-            items = columns(message, publish.first, publish.end, publish.items)
-            self._checker.check(items.handles, items.values)
-            self.notifications += publish.items
-            self.answers += 1
-            self.bad += items.bad
-            return publish
-
-    def settle(self, items: int, seconds: float) -> None:
-        """Take the first value of every item, then go on for a while."""
-        while self.notifications < items:
-            self.take()
-        self.until(time.perf_counter() + seconds)
-
-    def until(self, moment: float) -> None:
-        """Count until a moment has passed and no rest of a message is to come."""
-        while self.take().more or time.perf_counter() < moment:
-            pass
-
-    def window(self, pid: int, seconds: float) -> Window:
-        """Count for some seconds; begins and ends behind a whole message."""
-        checker = self._checker
-        before = self.notifications, self.answers, checker.newest, checker.missed, self.bad
-        began, server, client = time.perf_counter(), usage.cpu_s(pid), time.process_time()
-        self.until(began + seconds)
-        return Window(
-            seconds=time.perf_counter() - began,
-            notifications=self.notifications - before[0],
-            answers=self.answers - before[1],
-            server_cpu_s=usage.cpu_s(pid) - server,
-            client_cpu_s=time.process_time() - client,
-            passes=checker.newest - before[2],
-            missed=checker.missed - before[3],
-            bad=self.bad - before[4],
-        )
-
-
-def _item(node: ua.NodeId, handle: int) -> ua.MonitoredItemCreateRequest:
-    item = ua.MonitoredItemCreateRequest()
-    item.ItemToMonitor = ua.ReadValueId(NodeId=node, AttributeId=ua.AttributeIds.Value)
-    item.MonitoringMode = ua.MonitoringMode.Reporting
-    item.RequestedParameters = ua.MonitoringParameters(
-        ClientHandle=handle, SamplingInterval=0.0, QueueSize=1, DiscardOldest=True
-    )
-    return item
-
-
-# --- reads -----------------------------------------------------------------------------------------
-
-
-def node_id(identifier: str | int, space: int) -> ua.NodeId:
-    """A NodeId with a string or a number."""
-    found: ua.NodeId = cast(Any, ua.NodeId)(identifier, space)
-    return found
+    def connect(self) -> Connection:
+        """A connection as the command line wants it."""
+        return Connection(self.options.url, self.identity)
 
 
 def namespace_index(connection: Connection, uri: str) -> int:
@@ -214,45 +65,116 @@ def namespace_index(connection: Connection, uri: str) -> int:
     return int(uris.index(uri))
 
 
-def single_reads(connection: Connection, node: ua.NodeId, seconds: float) -> Reads:
-    """Read one value again and again, one request at a time. Raises Unexpected when a read fails."""
-    value_id = struct_to_binary(ua.ReadValueId(NodeId=node, AttributeId=ua.AttributeIds.Value))
-    rest = _READ_LIST.pack(0.0, ua.TimestampsToReturn.Both, 1) + value_id
-    took: array[float] = array("d")
-    end = time.perf_counter() + seconds
-    while (began := time.perf_counter()) < end:
-        connection.send(connection.header(_READ) + rest)
-        _request, message = connection.receive()
-        took.append(time.perf_counter() - began)
-        head = read_head(message)
-        if head.type_id != READ_RESPONSE or head.result:
-            raise Unexpected(f"Read answered with type {head.type_id}, status 0x{head.result:08X}")
-    ordered = sorted(took)
-    at = [ordered[min(int(len(ordered) * part), len(ordered) - 1)] * 1e6 for part in (0.5, 0.99, 0.999, 1.0)]
-    return Reads(len(ordered), *at)
+# --- jobs --------------------------------------------------------------------------------------------
 
 
-def read_all(connection: Connection, nodes: Sequence[ua.NodeId]) -> int:
-    """Read the value of every node, 200 a request; returns how many were Good."""
+def _subscribe(target: Target) -> dict[str, object]:
+    options, nodes = target.options, target.nodes
+    pid = options.server_pid
+    with target.connect() as connection:
+        before = usage.rss_bytes(pid)
+        subscriber = Subscriber(connection, nodes, options.interval_ms)
+        subscriber.settle(len(nodes), 2.0)
+        _quiet()
+        windows = [asdict(subscriber.window(pid, options.window_s)) for _ in range(options.windows)]
+        return {
+            "create_s": subscriber.create_s,
+            "items": len(nodes),
+            "rss_before": before,
+            "rss": usage.rss_bytes(pid),
+            "windows": windows,
+        }
+
+
+def _single(target: Target) -> dict[str, object]:
+    nodes = target.nodes
+    with target.connect() as connection:
+        return asdict(single_reads(connection, nodes[len(nodes) // 2], target.options.window_s))
+
+
+def _echo(target: Target) -> dict[str, object]:
+    return asdict(echoes(target.options.window_s))
+
+
+def _properties(target: Target) -> dict[str, object]:
+    """Read EURange and EngineeringUnits of every point: what that leaves in the server's memory."""
     good = 0
-    for first in range(0, len(nodes), 200):
-        request: Any = ua.ReadRequest()
-        request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Neither
-        request.Parameters.NodesToRead = [
-            ua.ReadValueId(NodeId=node, AttributeId=ua.AttributeIds.Value) for node in nodes[first : first + 200]
-        ]
-        answer: Any = connection.call(request, ua.ReadResponse)
-        good += sum(result.StatusCode is None or result.StatusCode.is_good() for result in answer.Results)
-    return good
+    nodes = [node_id(f"{name}.{end}", target.space) for name in target.names for end in ("EURange", "EngineeringUnits")]
+    with target.connect() as connection:
+        for first in range(0, len(nodes), _READ_AT_ONCE):
+            request: Any = ua.ReadRequest()
+            request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Neither
+            request.Parameters.NodesToRead = [
+                ua.ReadValueId(NodeId=node, AttributeId=ua.AttributeIds.Value)
+                for node in nodes[first : first + _READ_AT_ONCE]
+            ]
+            answer: Any = connection.call(request, ua.ReadResponse)
+            good += sum(result.StatusCode is None or result.StatusCode.is_good() for result in answer.Results)
+    return {"read": len(nodes), "good": good, "rss": usage.rss_bytes(target.options.server_pid)}
 
 
-# --- command line ------------------------------------------------------------------------------------
+def _service(make: Callable[[Target], work.Job]) -> Callable[[Target], dict[str, object]]:
+    def run(target: Target) -> dict[str, object]:
+        options = target.options
+        job = make(target)
+        _quiet()
+        with target.connect() as connection:
+            return {"windows": work.run_job(connection, job, options.server_pid, options.windows, options.window_s)}
+
+    return run
+
+
+def _churn(target: Target) -> dict[str, object]:
+    options = target.options
+    return {"rounds": come_and_go(options.url, target.nodes[: options.items], options.window_s)}
+
+
+def _connects(target: Target) -> dict[str, object]:
+    options = target.options
+    left = left_behind(options.url, target.nodes[0], options.server_pid, options.clients, options.rest_s)
+    return {**left}
+
+
+def _crowd(target: Target) -> dict[str, object]:
+    options = target.options
+    began = time.perf_counter()
+    crowd = Crowd(options.url, target.nodes, options.clients, options.items, options.interval_ms)
+    create_s = time.perf_counter() - began
+    crowd.until(time.perf_counter() + 3.0)
+    _quiet()
+    windows = [
+        crowd.window(options.server_pid, options.window_s, options.interval_ms / 1000) for _ in range(options.windows)
+    ]
+    crowd.close()
+    return {"create_s": create_s, "windows": windows}
+
+
+def _quiet() -> None:
+    # Nothing that lives now is garbage; the collector need not walk it in a window.
+    gc.collect()
+    gc.freeze()
+    print("counting", file=sys.stderr, flush=True)
+
+
+JOBS: Final[Mapping[str, Callable[[Target], dict[str, object]]]] = {
+    "subscribe": _subscribe,
+    "single": _single,
+    "echo": _echo,
+    "properties": _properties,
+    "reads": _service(lambda t: work.reads(t.space, t.options.points, t.options.per_device)),
+    "writes": _service(lambda t: work.writes(t.space)),
+    "calls": _service(lambda t: work.calls(t.space)),
+    "browse": _service(lambda t: work.browses(t.space, t.options.points, t.options.per_device)),
+    "churn": _churn,
+    "connects": _connects,
+    "crowd": _crowd,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one job against a running server and print its result as JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load_client", description=__doc__)
-    parser.add_argument("job", choices=("subscribe", "reads", "properties"))
+    parser.add_argument("job", choices=tuple(JOBS))
     parser.add_argument("url")
     parser.add_argument("--namespace", required=True, help="URI of the points' namespace")
     parser.add_argument("--server-pid", type=int, required=True)
@@ -261,34 +183,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--interval-ms", type=float, default=1000.0)
     parser.add_argument("--windows", type=int, default=3)
     parser.add_argument("--window-s", type=float, default=8.0)
+    parser.add_argument("--clients", type=int, default=50)
+    parser.add_argument("--items", type=int, default=1000, help="items of one of many clients")
+    parser.add_argument("--rest-s", type=float, default=1.0, help="pause before memory is looked at")
+    parser.add_argument("--secure", nargs=2, metavar=("CLIENT", "SERVER"), help="folders of the two certificates")
     options = parser.parse_args(arguments)
-    with Connection(options.url) as connection:
+    identity = None if options.secure is None else Identity.read(Path(options.secure[0]), Path(options.secure[1]))
+    with Connection(options.url, identity) as connection:
         space = namespace_index(connection, options.namespace)
-        names = list(pattern.node_ids(options.points, options.per_device))
-        result: dict[str, object]
-        if options.job == "subscribe":
-            result = _subscribe(connection, [node_id(name, space) for name in names], options)
-        elif options.job == "reads":
-            result = asdict(single_reads(connection, node_id(names[len(names) // 2], space), options.window_s))
-        else:
-            properties = [node_id(f"{name}.{end}", space) for name in names for end in ("EURange", "EngineeringUnits")]
-            good = read_all(connection, properties)
-            result = {"read": len(properties), "good": good, "rss": usage.rss_bytes(options.server_pid)}
-    json.dump(result, sys.stdout)
+    json.dump(JOBS[options.job](Target(options, identity, space)), sys.stdout)
     return 0
-
-
-def _subscribe(connection: Connection, nodes: Sequence[ua.NodeId], options: argparse.Namespace) -> dict[str, object]:
-    pid = options.server_pid
-    before = usage.rss_bytes(pid)
-    subscriber = Subscriber(connection, nodes, options.interval_ms)
-    subscriber.settle(len(nodes), 2.0)
-    # Nothing that lives now is garbage; the collector need not walk it in a window.
-    gc.collect()
-    gc.freeze()
-    print("counting", file=sys.stderr, flush=True)
-    windows = [asdict(subscriber.window(pid, options.window_s)) for _ in range(options.windows)]
-    return {"create_s": subscriber.create_s, "rss_before": before, "rss": usage.rss_bytes(pid), "windows": windows}
 
 
 if __name__ == "__main__":

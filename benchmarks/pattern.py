@@ -8,6 +8,9 @@ from typing import Final
 # Powers of two, so that pass + index / SPREAD is exact in a Double.
 SPREAD: Final = 1 << 20
 _SAMPLED: Final = 64
+SETTINGS: Final = 100  # writable values of an object that Write is measured on
+EXTRA: Final = 8  # objects with settings, and objects with a method
+METHOD: Final = "Add"  # two Doubles in
 
 
 def value(index: int, number: int) -> float:
@@ -24,6 +27,16 @@ def pass_of(index: int, got: float) -> int | None:
 def device_id(number: int) -> str:
     """Name of an object or device."""
     return f"d{number:05d}"
+
+
+def settings_id(number: int) -> str:
+    """Name of an object whose values can be written."""
+    return f"w{number:05d}"
+
+
+def adder_id(number: int) -> str:
+    """Name of an object that has the method."""
+    return f"a{number:05d}"
 
 
 def point_id(number: int) -> str:

@@ -16,7 +16,7 @@ NAMESPACE: Final = "urn:gridnode:benchmark:plain"
 _AT_ONCE: Final = 500  # values between two yields, the same as on our side
 
 
-async def serve(port: int, points: int, per_device: int, period_s: float, lifetime_s: float) -> None:
+async def serve(port: int, points: int, per_device: int, extra: int, period_s: float, lifetime_s: float) -> None:
     """Serve `points` variables in objects of `per_device` on loopback for `lifetime_s`."""
     server = Server()
     await server.init()
@@ -31,8 +31,31 @@ async def serve(port: int, points: int, per_device: int, period_s: float, lifeti
             parent = await server.nodes.objects.add_object(node_id(device, space), ua.QualifiedName(device, space))
         nodes.append(node_id(name, space))
         await parent.add_variable(nodes[-1], ua.QualifiedName(point, space), 0.0, varianttype=ua.VariantType.Double)
+    await _extra(server, space, extra)
     async with server:
         await _update(server, nodes, period_s, time.monotonic() + lifetime_s)
+
+
+async def _extra(server: Server, space: int, count: int) -> None:
+    """Objects with writable values, and objects with a method."""
+    node_id: Any = ua.NodeId
+    double = ua.VariantType.Double
+    for number in range(count):
+        name = pattern.settings_id(number)
+        parent = await server.nodes.objects.add_object(node_id(name, space), ua.QualifiedName(name, space))
+        for index in range(pattern.SETTINGS):
+            point = pattern.point_id(index)
+            where = node_id(f"{name}.{point}", space)
+            variable = await parent.add_variable(where, ua.QualifiedName(point, space), 0.0, varianttype=double)
+            await variable.set_writable()
+        name = pattern.adder_id(number)
+        parent = await server.nodes.objects.add_object(node_id(name, space), ua.QualifiedName(name, space))
+        method = ua.QualifiedName(pattern.METHOD, space)
+        await parent.add_method(node_id(f"{name}.{pattern.METHOD}", space), method, _add, [double, double], [double])
+
+
+def _add(_parent: ua.NodeId, first: ua.Variant, second: ua.Variant) -> list[ua.Variant]:
+    return [ua.Variant(first.Value + second.Value, ua.VariantType.Double)]
 
 
 async def _update(server: Server, nodes: list[ua.NodeId], period_s: float, end: float) -> None:
@@ -56,10 +79,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--points", type=int, default=10_000)
     parser.add_argument("--per-device", type=int, default=100)
+    parser.add_argument("--extra", type=int, default=0, help="objects with writable values, and with a method")
     parser.add_argument("--period-s", type=float, default=1.0)
     parser.add_argument("--lifetime-s", type=float, default=300.0)
     options = parser.parse_args()
-    asyncio.run(serve(options.port, options.points, options.per_device, options.period_s, options.lifetime_s))
+    words = options.port, options.points, options.per_device, options.extra, options.period_s, options.lifetime_s
+    asyncio.run(serve(*words))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A site of many equal devices, written as the files that a site has: its YAML and the profile of the devices."""
+"""A site of many equal devices, written as the files that a site has: its YAML and the profiles of the devices."""
 
 from __future__ import annotations
 
@@ -11,43 +11,83 @@ from benchmarks import pattern
 SITE_ID: Final = "benchmark"
 NAMESPACE: Final = f"urn:gridnode:site:{SITE_ID}"
 _UNITS: Final = 200  # devices of a bus; a Modbus bus has at most 247
+_LIMITS: Final = "range: [0, 1000000]"
 
 
-def write_site(folder: Path, port: int, points: int, per_device: int) -> Path:
-    """Write site file and profile into `folder`; returns the site file. Keys and users there are kept."""
+def write_site(folder: Path, port: int, points: int, per_device: int, extra: int = 0) -> Path:
+    """Write site file and profiles into `folder`; returns the site file. Keys and users there are kept.
+
+    `extra` is the number of devices with settings, and of devices with a command.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "bench.yaml").write_text("\n".join(_profile(per_device)) + "\n")
+    (folder / "analog.yaml").write_text("\n".join(_analog(per_device)) + "\n")
+    (folder / "settings.yaml").write_text("\n".join(_settings()) + "\n")
+    (folder / "adder.yaml").write_text("\n".join(_adder()) + "\n")
     path = folder / "site.yaml"
-    path.write_text("\n".join(_site(port, -(-points // per_device))) + "\n")
+    path.write_text("\n".join(_site(port, -(-points // per_device), extra)) + "\n")
     return path
 
 
-def _profile(per_device: int) -> Iterator[str]:
+def _head(name: str) -> Iterator[str]:
     yield "schema: gridnode/profile@1"
-    yield "id: bench.analog"
+    yield f"id: bench.{name}"
     yield "version: 1.0.0"
-    yield "device: {class: generic, model: Bench device, description: A device of analog points.}"
+    yield f"device: {{class: generic, model: Bench {name}, description: A device of the benchmarks.}}"
     yield "provenance: {level: simulated, sources: [made up for benchmarks]}"
     yield "protocol: modbus"
     yield "groups: {normal: 1s}"
-    yield "defaults: {type: f64, group: normal}"
+    yield "defaults: {type: f64, group: normal, write: {storage: volatile, within: 5s}}"
     yield "points:"
-    for number in range(per_device):
+
+
+def _analog(count: int) -> Iterator[str]:
+    yield from _head("analog")
+    for number in range(count):
         name = pattern.point_id(number)
-        yield f"  {name}: {{addr: {4 * number}, unit: W, range: [0, 1000000], description: Power of feeder {number}.}}"
+        yield f"  {name}: {{addr: {4 * number}, unit: W, {_LIMITS}, description: Power of feeder {number}.}}"
 
 
-def _site(port: int, devices: int) -> Iterator[str]:
+def _settings() -> Iterator[str]:
+    yield from _head("settings")
+    for number in range(pattern.SETTINGS):
+        name = pattern.point_id(number)
+        yield f"  {name}: {{addr: {4 * number}, unit: W, {_LIMITS}, access: rw, description: Limit {number}.}}"
+
+
+def _adder() -> Iterator[str]:
+    yield from _head("adder")
+    for number, name in enumerate(("first", "second")):
+        yield f"  {name}: {{addr: {4 * number}, unit: W, {_LIMITS}, access: rw, description: The {name} summand.}}"
+    yield f"  sum: {{addr: 8, unit: W, {_LIMITS}, description: The sum of both.}}"
+    yield "commands:"
+    yield "  Add:"
+    yield "    description: Adds two numbers."
+    yield "    inputs:"
+    for name in ("augend", "addend"):
+        yield f"      {name}: {{type: number, unit: W, {_LIMITS}, description: A summand.}}"
+    yield "    steps: [{set: first, to: $augend}, {set: second, to: $addend}]"
+    yield "    confirm: {all: [{point: second, eq: $addend}], within: 5s}"
+
+
+def _site(port: int, devices: int, extra: int) -> Iterator[str]:
     yield f"site: {SITE_ID}"
     yield "state: ./state"
     yield f"server: {{listen: '127.0.0.1:{port}', security: {{none: true, anonymous: true}}}}"
     yield "logging: {level: warning}"
     yield "history: {enabled: false}"
+    # Nothing is sent there: the program under test has a driver of its own in place of Modbus.
     yield "buses:"
     for bus in range(-(-devices // _UNITS)):
-        # Nothing is sent there: the program under test has a driver of its own in place of Modbus.
-        yield f"  bus{bus}: {{driver: modbus, tcp: '127.0.0.1:1'}}"
+        yield f"  bus{bus}: {{driver: modbus, tcp: '127.0.0.1:{bus + 2}'}}"
+    if extra:
+        yield "  memory: {driver: modbus, tcp: '127.0.0.1:1'}"
     yield "devices:"
     for device in range(devices):
         bus, unit = divmod(device, _UNITS)
-        yield f"  {pattern.device_id(device)}: {{profile: ./bench.yaml, bus: bus{bus}, unit: {unit + 1}}}"
+        yield f"  {pattern.device_id(device)}: {{profile: ./analog.yaml, bus: bus{bus}, unit: {unit + 1}}}"
+    for number in range(extra):
+        unit = 2 * number + 1
+        yield (
+            f"  {pattern.settings_id(number)}: {{profile: ./settings.yaml, bus: memory, unit: {unit}, control: true}}"
+        )
+        yield f"  {pattern.adder_id(number)}: {{profile: ./adder.yaml, bus: memory, unit: {unit + 1}, control: true}}"
