@@ -26,7 +26,7 @@ from node.historian.history import Columns, HistoryUnavailable, Page, Position
 from node.historian.reader import Request, read
 from node.historian.report import JournalState, Report
 from node.historian.samples import Samples
-from node.historian.writer import Writer
+from node.historian.writer import DATA_LOST, Writer
 
 _LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -42,7 +42,6 @@ READ_S: Final = 30.0
 # At the end the last commit gets this long; the kernel kills a service after 90 s by default.
 STOP_S: Final = 10.0
 
-_DATA_LOST: Final = 0x809D_0000  # Bad_DataLost, OPC 10000-11 section 5.4.3
 _EARLIEST: Final = -(2**63)
 _LATEST: Final = 2**63 - 1
 # With these the connections stay usable: the disk is full, or another program holds the file.
@@ -83,6 +82,7 @@ class Journal:
         self.lost = 0
         self.damage = Damage()
         self._report = Report(image, clock)
+        self._began = False  # the file was opened once: what was lost later is known by itself
         self._lock = asyncio.Lock()
         self._hop: asyncio.Future[int] | None = None
         self._writer: Writer | None = None
@@ -181,7 +181,7 @@ class Journal:
         for slot, ticks in list(self._gaps.items())[:room]:
             del self._gaps[slot]
             newest = self._image.sample(slot)
-            self._put(slot, None, _DATA_LOST, ticks)
+            self._put(slot, None, DATA_LOST, ticks)
             if is_recordable(newest.value):
                 self._put(slot, newest.value, newest.status, newest.ticks)
 
@@ -208,6 +208,9 @@ class Journal:
                 raise
             self._begin_anew(error)
             made.append(Writer(self._path, self._paths.values(), self.damage))
+        if not self._began:
+            made[0].mark_gap()
+            self._began = True
         return made[0].connection
 
     async def _after(self, error: Exception) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from address_space.model import Value
+from address_space.model import TICKS_PER_MS, Value
 from node.historian.damage import Damage
 from node.historian.database import Transaction, open_writer, tag_ids
 from node.historian.frame import Frame, FrameDamaged, Spans, encode, merge, spans
@@ -18,6 +18,11 @@ from node.historian.frame import Frame, FrameDamaged, Spans, encode, merge, span
 CHAPTER_FRAMES: Final = 256
 # A chapter is what a reader may have to look through for one sample: about 6 MB.
 CHAPTER_SAMPLES: Final = 262_144
+# Bad_DataLost: data is missing because collection started, stopped or was lost (OPC 10000-11 section 5.4.3).
+DATA_LOST: Final = 0x809D_0000
+# The newest time of a run is looked for in so many frames; late samples make an order of commits no order of time.
+_NEWEST: Final = 16
+_GAP_FRAME: Final = 16_384
 
 
 class FileMoved(OSError):
@@ -55,6 +60,28 @@ class Writer:
                 merge(self._spans, Frame(blob).spans())
             except FrameDamaged as error:
                 damage.note(seq, error)
+
+    def mark_gap(self) -> None:
+        """Say of every tag of this site that an earlier run recorded that nothing is known from its last commit on.
+
+        Without it a point that did not change would look as if it had been watched while nobody was there.
+        Raises sqlite3.Error and OSError.
+        """
+        newest = self.connection.execute(
+            "SELECT seq, t_max FROM frame ORDER BY seq DESC LIMIT ?", (_NEWEST,)
+        ).fetchall()
+        marked = self.connection.execute("SELECT value FROM meta WHERE key = 'gap'").fetchone()
+        recorded = {tag for (tag,) in self.connection.execute("SELECT DISTINCT tag FROM span")}.union(self._spans)
+        known = sorted(recorded.intersection(self.tags.values()))
+        if not newest or not known or marked == newest[0][:1]:
+            return
+        ticks = max(t_max for _, t_max in newest) + TICKS_PER_MS
+        seq = 0
+        for start in range(0, len(known), _GAP_FRAME):
+            tags = known[start : start + _GAP_FRAME]
+            count = len(tags)
+            seq = self.append(tags, [ticks] * count, [None] * count, [DATA_LOST] * count)
+        self.connection.execute("INSERT OR REPLACE INTO meta VALUES ('gap', ?)", (seq,))
 
     def append(
         self, tags: Sequence[int], ticks: Sequence[int], values: Sequence[Value | None], statuses: Sequence[int]

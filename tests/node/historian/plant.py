@@ -6,10 +6,21 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from address_space.image import ProcessImage
-from address_space.model import Batch, DataType, Device, DeviceClass, Point, PointKind, Value, device_model
+from address_space.model import (
+    TICKS_PER_MS,
+    Batch,
+    DataType,
+    Device,
+    DeviceClass,
+    Point,
+    PointKind,
+    Value,
+    device_model,
+)
 from address_space.system import node_model
 from node.historian.history import Columns, Position
 from node.historian.journal import Journal
+from node.historian.writer import DATA_LOST
 from tests.fake_clock import FakeClock
 
 
@@ -53,6 +64,11 @@ async def recording(path: Path, clock: FakeClock, **options: int) -> AsyncIterat
 
 def rows(columns: Columns) -> list[tuple[int, Value | None, int]]:
     return list(zip(columns.ticks, columns.values, columns.statuses, strict=True))
+
+
+def gap(last: int) -> tuple[int, Value | None, int]:
+    """What history says from the newest sample of a run on, once the next run has begun."""
+    return last + TICKS_PER_MS, None, DATA_LOST
 
 
 async def whole(

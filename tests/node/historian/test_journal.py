@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from address_space.image import Watch
-from address_space.model import Batch, Status
+from address_space.model import TICKS_PER_MS, Batch, Status
 from node.historian.history import HistoryUnavailable
 from node.historian.journal import Journal
 from node.historian.report import JournalState
 from tests.fake_clock import START, FakeClock
-from tests.node.historian.plant import make_image, record, recording, whole
+from tests.node.historian.plant import gap, make_image, record, recording, whole
 
 TAG = "xw1.power"
 DATA_LOST = 0x809D_0000
@@ -252,7 +252,7 @@ async def test_a_file_that_was_deleted_while_open_is_not_written_to_any_more(tmp
         assert await journal.flush()
     async with recording(path, clock) as (_image, journal):
         await journal.flush()
-        assert await whole(journal, TAG) == [(START, 1.0, 0)]
+        assert await whole(journal, TAG) == [(START, 1.0, 0), gap(START)]
 
 
 @pytest.mark.parametrize("garbage", [b"this is no database at all, whatever its name says " * 100, None])
@@ -295,7 +295,16 @@ async def test_a_damaged_frame_costs_only_itself_and_is_said_once(
     async with recording(path, clock) as (image, journal):
         await journal.flush()
         for _ in range(2):
-            assert [ticks - START for ticks, _, _ in await whole(journal, TAG)] == [0, 1, 2, 4, 6, 7, 8]
+            assert [ticks - START for ticks, _, _ in await whole(journal, TAG)] == [
+                0,
+                1,
+                2,
+                4,
+                6,
+                7,
+                8,
+                8 + TICKS_PER_MS,
+            ]
         assert len(journal.damage) == 2
         assert [r.levelno for r in caplog.records if r.name.startswith("node")] == [logging.ERROR, logging.DEBUG]
 

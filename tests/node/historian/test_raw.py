@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from address_space.model import Value
+from address_space.model import TICKS_PER_MS, TICKS_PER_S, Value
 from node.historian.journal import Journal
+from node.historian.writer import DATA_LOST
 from tests.fake_clock import START, FakeClock
-from tests.node.historian.plant import make_image, record, recording, rows, whole
+from tests.node.historian.plant import gap, make_image, record, recording, rows, whole
 
 Model = dict[int, tuple[Value | None, int]]
 TAG = "xw1.power"
@@ -60,6 +61,7 @@ async def test_any_order_of_writing_is_read_in_the_order_of_time(
         for _start in range(2):  # the second one finds the file of the first
             async with recording(path, clock) as (image, journal):
                 await journal.flush()
+                model.update({t: (None, status) for t, _, status in await whole(journal, TAG) if status == DATA_LOST})
                 for _ in range(60):
                     spread = rng.choice([5, 100, 100_000])
                     ticks = START + rng.randrange(-spread, spread)
@@ -137,8 +139,25 @@ async def test_a_point_that_the_site_no_longer_has_can_still_be_read(tmp_path: P
     image.devices.pop("xw2")
     journal = Journal(tmp_path / "history.db", image, clock)
     await journal.flush()
-    assert await whole(journal, TAG) == [(START, 1.0, 0)]
+    assert await whole(journal, TAG) == [(START, 1.0, 0), gap(START)]
     await journal.stop()
+
+
+async def test_the_time_between_two_runs_is_no_time_without_change(tmp_path: Path, clock: FakeClock) -> None:
+    path = tmp_path / "history.db"
+    async with recording(path, clock) as (image, journal):
+        record(image, "power", START, 1.0)
+        record(image, "level", START + 5 * TICKS_PER_MS, 3)
+        await journal.flush()
+    for _restart in range(2):  # a run that recorded nothing says nothing more
+        async with recording(path, clock) as (image, journal):
+            await journal.flush()
+    async with recording(path, clock) as (image, journal):
+        record(image, "power", START + 60 * TICKS_PER_S, 1.0)
+        await journal.flush()
+        back = (START + 60 * TICKS_PER_S, 1.0, 0)
+        assert await whole(journal, TAG) == [(START, 1.0, 0), gap(START + 5 * TICKS_PER_MS), back]
+        assert await whole(journal, "xw2.power") == [], "what was never recorded has no gap"
 
 
 async def test_who_asks_before_the_first_commit_gets_what_the_file_has(tmp_path: Path, clock: FakeClock) -> None:
@@ -147,4 +166,4 @@ async def test_who_asks_before_the_first_commit_gets_what_the_file_has(tmp_path:
         record(image, "power", START, 1.0)
         await journal.flush()
     async with recording(path, clock) as (_image, journal):
-        assert await whole(journal, TAG) == [(START, 1.0, 0)]
+        assert await whole(journal, TAG) == [(START, 1.0, 0), gap(START)]
