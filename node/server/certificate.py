@@ -76,6 +76,7 @@ class Certificate:
     key_bits: int | None  # RSA key length; None for another kind of key
     signature_hash: str | None  # sha256, ...; None when the signature has no separate hash
     is_authority: bool  # a CA that may sign others; an application instance certificate never is one
+    path_length: int | None  # CAs that may stand between it and a leaf; None is no bound
     self_issued: bool  # subject and issuer are the same
     key_usage: frozenset[str] | None  # names as RFC 5280 has them; None when the extension is missing
     extended_key_usage: frozenset[str] | None  # dotted object identifiers; None when missing
@@ -206,6 +207,7 @@ def _describe(der: bytes, certificate: x509.Certificate) -> Certificate:
         # Some clients mark their own certificate as a CA. Whoever accepts such a client must not by that accept all
         # that it may sign, so an authority is only what has no ApplicationUri.
         is_authority=constraints is not None and constraints.ca and may_sign and not uris,
+        path_length=None if constraints is None else constraints.path_length,
         self_issued=certificate.subject == certificate.issuer,
         key_usage=usage,
         extended_key_usage=_extended_key_usage(extensions),

@@ -42,7 +42,7 @@ from node.server.private_file import (
     write_atomic,
 )
 from node.server.trust import TrustList
-from node.server.verdict import MAX_KEY_BITS, MIN_KEY_BITS, CertificateStatus, judge
+from node.server.verdict import MAX_KEY_BITS, MIN_KEY_BITS, CertificateStatus, Knowledge, judge
 
 _LOG = logging.getLogger(__name__)
 
@@ -169,7 +169,7 @@ class Pki:
                 f"the certificate's ApplicationUri is {leaf.application_uri!r}, it has to be {application_uri!r}; "
                 "the CA must take over the subject alternative name of the request"
             )
-        status, reason = judge(leaf, (leaf,), ticks_to_datetime(self._clock.now()))
+        status, reason = judge(leaf, Knowledge((leaf,)), ticks_to_datetime(self._clock.now()))
         if status is not CertificateStatus.GOOD:
             raise CertificateError(f"clients would refuse the node, {reason} ({status})")
         if leaf.extended_key_usage is not None and SERVER_AUTH not in leaf.extended_key_usage:

@@ -1,6 +1,9 @@
-"""Which applications may talk to the node: the trusted and the rejected certificates, as files in two folders.
+"""Which applications or users may talk to the node: trusted and rejected certificates, as files in folders.
 
-    <root>/trusted/certs/   accepted applications and CAs, *.der (also .crt, .cer and .pem)
+    <root>/trusted/certs/   accepted applications (or users) and CAs, *.der (also .crt, .cer and .pem)
+    <root>/trusted/crl/     revocation lists of those CAs, *.crl (also .der and .pem), one a file
+    <root>/issuers/certs/   CAs between a certificate and a trusted CA; nobody is trusted because of them
+    <root>/issuers/crl/     and their revocation lists
     <root>/rejected/        the newest refused certificates, for `gridnode trust accept`
 
 The folders are read again whenever they changed, so that the command line works on a running node.
@@ -12,24 +15,29 @@ import logging
 import os
 import re
 from collections import OrderedDict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from address_space.model import Clock, ticks_to_datetime
 from node.server.certificate import Certificate, CertificateError, read_certificate, read_certificates, split_chain
 from node.server.private_file import PUBLIC_FILE, make_folder, sync_folder, write_atomic
-from node.server.verdict import CertificateStatus, Verdict, judge
+from node.server.revocation import RevocationList, RevocationRule, read_revocation_list
+from node.server.verdict import CertificateStatus, Knowledge, Purpose, Verdict, judge
 
 _LOG = logging.getLogger(__name__)
 
 MAX_REJECTED = 50
 _MAX_FILE_BYTES = 131_072  # a PEM bundle of several certificates
 _SUFFIXES = frozenset({".der", ".crt", ".cer", ".pem"})
+_MAX_LIST_BYTES = 4_194_304  # about 100,000 revoked certificates
+_LIST_SUFFIXES = frozenset({".crl", ".der", ".pem"})
 
 # Anybody who reaches the port can make a new certificate for each attempt. This many new ones in a minute are
 # stored and reported; the others of that minute cost neither disk nor log.
 _NEW_PER_MINUTE = 20
 _REPORTED_KEPT = 1000
+
+_Stamp = tuple[int, int]  # time of the last change in ns, size in bytes
 
 
 class TrustError(ValueError):
@@ -50,23 +58,48 @@ class TrustList:
     Not safe for use from several threads; all work is short and synchronous.
     """
 
-    def __init__(self, root: Path, clock: Clock, *, max_rejected: int = MAX_REJECTED, accept_options: str = "") -> None:
+    def __init__(
+        self,
+        root: Path,
+        clock: Clock,
+        *,
+        max_rejected: int = MAX_REJECTED,
+        accept_options: str = "",
+        purpose: Purpose = Purpose.APPLICATION,
+    ) -> None:
         """`accept_options`, quoted for a shell, make `gridnode trust accept THUMBPRINT` be about this folder."""
         self.trusted_folder = root / "trusted" / "certs"
         self.rejected_folder = root / "rejected"
+        self.issuers_folder = root / "issuers" / "certs"
+        self.list_folders = (root / "trusted" / "crl", root / "issuers" / "crl")
+        self.rule = RevocationRule.CURRENT
+        self._purpose = purpose
         self._clock = clock
         self._max_rejected = max_rejected
         self._accept_options = f" {accept_options}" if accept_options else ""
-        self._read: dict[Path, tuple[tuple[int, int], tuple[Certificate, ...]]] = {}
-        self._warned: set[tuple[Path, tuple[int, int]]] = set()
+        self._read: dict[Path, tuple[_Stamp, tuple[Certificate, ...]]] = {}
+        self._lists: dict[Path, tuple[_Stamp, RevocationList | None]] = {}
+        self._warned: set[tuple[Path, _Stamp]] = set()
         self._reported: OrderedDict[tuple[str, CertificateStatus], None] = OrderedDict()
         self._new_at: deque[float] = deque(maxlen=_NEW_PER_MINUTE)
         self._flooded = False
 
     def prepare(self) -> None:
         """Create the folders, so that certificates can be dropped into them. Raises OSError."""
-        make_folder(self.trusted_folder)
-        make_folder(self.rejected_folder)
+        for folder in (self.trusted_folder, self.rejected_folder, self.issuers_folder, *self.list_folders):
+            make_folder(folder)
+
+    def stamp(self) -> tuple[tuple[str, int, int], ...]:
+        """Names, times and sizes of all that trust depends on: another stamp says that it may have changed."""
+        found: list[tuple[str, int, int]] = []
+        for folder in (self.trusted_folder, self.issuers_folder, *self.list_folders):
+            for path in _files(folder):
+                try:
+                    stat = path.stat()
+                except OSError:
+                    continue  # moved away since the folder was listed
+                found.append((str(path), stat.st_mtime_ns, stat.st_size))
+        return tuple(found)
 
     def trusted(self) -> tuple[TrustEntry, ...]:
         """Accepted certificates, by file name; unreadable files are skipped with a warning."""
@@ -108,22 +141,41 @@ class TrustList:
         return tuple(known.get(each.der) or self._store(each, self.trusted_folder) for each in certificates)
 
     def validate(self, cert_der: bytes, application_uri: str | None = None) -> Verdict:
-        """Check a peer's application instance certificate, in the order of OPC 10000-4 section 6.1.3.
+        """Check a peer's certificate, in the order of OPC 10000-4 section 6.1.3.
 
         `cert_der` may be a chain, the peer's own first. With `application_uri` the certificate's must be the same
         (CreateSession); None leaves that out (OpenSecureChannel does not know it yet). A certificate that is only
         untrusted is put into the rejected folder. Raises nothing for whatever bytes a peer sends.
         """
+        verdict, certificate = self._judge(cert_der, application_uri)
+        if certificate is None:
+            return verdict
+        if verdict.ok:
+            self._forget(verdict.thumbprint)
+        stored = verdict.status is CertificateStatus.UNTRUSTED and self._reject(certificate)
+        return replace(verdict, stored=stored)
+
+    def check(self, cert_der: bytes) -> Verdict:
+        """As `validate`, for a certificate that was let in before: nothing is stored or forgotten."""
+        return self._judge(cert_der, None)[0]
+
+    def _judge(self, cert_der: bytes, application_uri: str | None) -> tuple[Verdict, Certificate | None]:
         try:
-            certificate = read_certificate(split_chain(cert_der)[0])
+            leaf, *above = split_chain(cert_der)
+            certificate = read_certificate(leaf)
         except CertificateError as error:
-            return Verdict(CertificateStatus.INVALID, str(error))
-        trusted = tuple(entry.certificate for entry in self.trusted())
-        status, reason = judge(certificate, trusted, ticks_to_datetime(self._clock.now()), application_uri)
-        stored = status is CertificateStatus.UNTRUSTED and self._reject(certificate)
-        if status is CertificateStatus.GOOD:
-            self._forget(certificate.thumbprint)
-        return Verdict(status, reason, certificate.thumbprint, certificate.subject, stored)
+            return Verdict(CertificateStatus.INVALID, str(error)), None
+        shown = [read for read in map(_readable, above) if read is not None]
+        known = Knowledge(
+            tuple(entry.certificate for entry in self.trusted()),
+            tuple(entry.certificate for entry in self._entries(self.issuers_folder)),
+            tuple(each for folder in self.list_folders for each in self._revocation_lists(folder)),
+            self.rule,
+            self._purpose,
+        )
+        now = ticks_to_datetime(self._clock.now())
+        status, reason = judge(certificate, known, now, application_uri, shown)
+        return Verdict(status, reason, certificate.thumbprint, certificate.subject), certificate
 
     def report(self, verdict: Verdict, peer: str) -> None:
         """Log a refusal of `peer` (a host): a warning with the way out the first time, debug for repeats."""
@@ -216,7 +268,33 @@ class TrustList:
         self._read[path] = (stamp, found)
         return found
 
-    def _warn_once(self, path: Path, stamp: tuple[int, int], error: Exception) -> None:
+    def _revocation_lists(self, folder: Path) -> list[RevocationList]:
+        paths = _files(folder)
+        for gone in [path for path in self._lists if path.parent == folder and path not in paths]:
+            del self._lists[gone]
+        found = (self._revocation_list(path) for path in paths)
+        return [each for each in found if each is not None]
+
+    def _revocation_list(self, path: Path) -> RevocationList | None:
+        stamp = (0, 0)
+        read: RevocationList | None = None
+        try:
+            stat = path.stat()
+            stamp = (stat.st_mtime_ns, stat.st_size)
+            kept = self._lists.get(path)
+            if kept is not None and kept[0] == stamp:
+                return kept[1]
+            if path.suffix.lower() not in _LIST_SUFFIXES or not path.is_file() or stat.st_size > _MAX_LIST_BYTES:
+                raise CertificateError("not a revocation list (.crl, .der, .pem)")
+            read = read_revocation_list(path.read_bytes())
+        except FileNotFoundError:
+            return None  # moved away since the folder was listed
+        except (OSError, CertificateError) as error:
+            self._warn_once(path, stamp, error)
+        self._lists[path] = (stamp, read)
+        return read
+
+    def _warn_once(self, path: Path, stamp: _Stamp, error: Exception) -> None:
         if (path, stamp) in self._warned:
             return
         if len(self._warned) >= _REPORTED_KEPT:
@@ -257,6 +335,21 @@ class TrustList:
             several = ", ".join(sorted(entry.certificate.thumbprint for entry in fitting.values()))
             raise TrustError(f"{wanted} fits several {where} certificates, give more digits: {several}")
         return next(iter(fitting.values()))
+
+
+def _files(folder: Path) -> list[Path]:
+    """What lies in a folder, by name; nothing when it cannot be listed, which `_entries` says."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _readable(der: bytes) -> Certificate | None:
+    try:
+        return read_certificate(der)
+    except CertificateError:
+        return None
 
 
 def _file_name(certificate: Certificate) -> str:
