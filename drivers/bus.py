@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from address_space.model import Clock, Publisher, Sample, Status
-from drivers.base import DriverError, NoAnswer, Priority, Rejected, Setting, Unreachable
+from drivers.base import AnswerLost, DriverError, NoAnswer, Priority, Rejected, Setting, Unreachable
 from drivers.channel import Channel, Write
+from drivers.complaint import Complaint
 from drivers.exchange import Exchange, away
 from drivers.health import BackOff, ConnectionState
+from drivers.orders import Order, Orders, Work
 from drivers.plan import ReadBlock
 from drivers.quiet import Lateness
 from drivers.spec import BusConfig, BusUnit
@@ -38,21 +39,8 @@ _PROBE_LATENCIES: Final = 4
 _PROBE_LEAST_S: Final = 0.1
 _FULL_PROBE: Final = 4
 _STATISTICS_S: Final = 1.0
-_NEVER: Final = float("inf")
 # Shorter waits are not worth a timer, and a time that was summed up may miss its mark by a rounding.
 _SHORTEST_S: Final = 0.0005
-
-
-@dataclass(slots=True)
-class _Order:
-    """Something that control wants done, and who waits for it."""
-
-    priority: Priority
-    number: int  # order of arrival
-    unit: Unit
-    deadline: float
-    work: Callable[[], Awaitable[Mapping[str, Sample]]]
-    answer: asyncio.Future[Mapping[str, Sample]]
 
 
 class Bus:
@@ -71,8 +59,7 @@ class Bus:
         lateness = {unit.unit: Lateness(config) for unit in units}
         self._units = [Unit(unit, config, publisher, lateness[unit.unit], now) for unit in units]
         self._by_device = {unit.config.device_id: unit for unit in self._units}
-        self._orders: list[_Order] = []
-        self._numbers = 0
+        self._orders = Orders()
         self._wake = asyncio.Event()
         self._state = ConnectionState.UNKNOWN
         self._system = SystemPoints(publisher, config.id)
@@ -84,6 +71,7 @@ class Bus:
         self._open = False
         self._open_at = now
         self._opened_once = False
+        self._complaint = Complaint(log, f"bus {config.id}")
         self._down = ""  # why the channel cannot be opened; "" = it can, as far as is known
         self._stopped = False
         self._probe_at = now  # when the next probe of a dead unit is affordable
@@ -113,14 +101,10 @@ class Bus:
             raise Rejected(f"{device_id} is not on bus {self._config.id}", 0, Status.BAD_CONFIGURATION_ERROR)
         return unit
 
-    async def _ask(
-        self, unit: Unit, priority: Priority, deadline: float, work: Callable[[], Awaitable[Mapping[str, Sample]]]
-    ) -> Mapping[str, Sample]:
+    async def _ask(self, unit: Unit, priority: Priority, deadline: float, work: Work) -> Mapping[str, Sample]:
         if self._stopped or self._down:
             raise Unreachable(f"bus {self._config.id}: {self._down or 'stopped'}")
-        answer: asyncio.Future[Mapping[str, Sample]] = asyncio.get_running_loop().create_future()
-        self._numbers += 1
-        self._orders.append(_Order(priority, self._numbers, unit, deadline, work, answer))
+        answer = self._orders.add(unit, priority, deadline, work)
         self._wake.set()
         return await answer
 
@@ -128,11 +112,13 @@ class Bus:
 
     async def run(self) -> None:
         """Serve the channel until cancelled; loss and return of the channel happen inside."""
+        for unit in self._units:
+            unit.begin(self._clock.now())
         try:
             while True:
                 now = self._clock.monotonic()
                 self._show(now)
-                self._expire(now)
+                self._orders.expire(now)
                 try:
                     await self._step(now)
                 except DriverError as error:
@@ -142,7 +128,7 @@ class Bus:
                         log.debug("bus %s: %s", self._config.id, error)
         finally:
             self._stopped = True
-            self._refuse("stopped")
+            self._orders.refuse(f"bus {self._config.id}: stopped")
             await self._channel.close()
 
     async def _step(self, now: float) -> None:
@@ -173,7 +159,7 @@ class Bus:
         self._wake.clear()
         if self._orders and self._open:
             # An order that cannot go yet (its unit needs silence) must not be woken for again and again.
-            seconds = min(seconds, min(order.deadline for order in self._orders) - self._clock.monotonic())
+            seconds = min(seconds, self._orders.next_deadline() - self._clock.monotonic())
         sleeper = asyncio.ensure_future(self._clock.sleep(max(_SHORTEST_S, seconds)))
         sleeper.add_done_callback(lambda _: self._wake.set())
         try:
@@ -183,15 +169,8 @@ class Bus:
 
     def _next(self, now: float) -> tuple[Callable[[], Awaitable[None]] | None, float]:
         """What to do now, or None and when to look again."""
-        soonest = _NEVER
-        order: _Order | None = None
-        for one in self._orders:
-            if one.unit.ready_at > now:
-                soonest = min(soonest, one.unit.ready_at)
-            elif order is None or (one.priority, one.number) < (order.priority, order.number):
-                order = one
+        order, soonest = self._orders.take(now)
         if order is not None:
-            self._orders.remove(order)
             chosen = order
             return lambda: self._carry_out(chosen), now
         poll: Poll | None = None
@@ -227,9 +206,11 @@ class Bus:
     async def _connect(self) -> None:
         try:
             await self._channel.open()
+            await self._exchange.begin(first=not self._opened_once)
         except Unreachable as error:
+            await self._channel.close()
             now, ticks = self._clock.monotonic(), self._clock.now()
-            log.log(logging.DEBUG if self._down else logging.WARNING, "bus %s: %s", self._config.id, error)
+            self._complaint.say(str(error), now)
             self._down = self._exchange.counters.last_error = str(error)
             self._open_at = now + self._back_off.pause_s()
             self._state = ConnectionState.OFFLINE
@@ -237,26 +218,25 @@ class Bus:
             for unit in self._units:
                 if unit.health.channel_lost():
                     unit.counters.last_error = self._down
+                    unit.lose(ticks)
                 unit.unreachable(ticks)
-            self._refuse(self._down)
+            self._orders.refuse(f"bus {self._config.id}: {self._down}")
             return
         now = self._clock.monotonic()
-        if self._down or not self._opened_once:
+        if not self._complaint.over("open again") and not self._opened_once:
             log.info("bus %s: open", self._config.id)
-        if self._opened_once:
-            self._exchange.counters.reconnects += 1
+        self._exchange.counters.reconnects += self._opened_once
         self._opened_once, self._open, self._down = True, True, ""
         self._state = ConnectionState.ONLINE
         self._show_at = now
         self._back_off.reset()
-        self._exchange.opened()
         for unit in self._units:
             unit.health.channel_back(now)
             unit.restart(now)
 
     async def _lost(self, reason: str) -> None:
         """The channel went away: try at once to open it again, then with growing pauses."""
-        log.warning("bus %s: lost: %s", self._config.id, reason)
+        self._complaint.say(f"lost: {reason}", self._clock.monotonic())
         self._exchange.counters.last_error = reason
         self._open = False
         self._state = ConnectionState.SUSPECT
@@ -269,8 +249,8 @@ class Bus:
         try:
             if not unit.verified and not await self._identify(unit):
                 return
-        except DriverError:
-            self._retry(poll)
+        except DriverError as error:
+            self._retry(unit, poll, error)
             raise
         now = self._clock.monotonic()
         pieces = unit.pieces(poll.block, now, pad=poll.pad)
@@ -284,20 +264,20 @@ class Bus:
             except Rejected as error:
                 self._refused(unit, poll, piece, error)
                 return
-            except DriverError:
-                self._retry(poll)
+            except DriverError as error:
+                self._retry(unit, poll, error)
                 raise
-            while self._exchange.quiet is not None and piece is not pieces[-1]:
-                await self._exchange.listen()
         if poll.done(self._clock.monotonic()):
             self._exchange.load.overran()
 
-    def _retry(self, poll: Poll) -> None:
-        """A failed poll comes again after its period, at the latest after the first pause of a dead unit."""
+    def _retry(self, unit: Unit, poll: Poll, error: DriverError) -> None:
+        """A poll went without a usable answer."""
+        if _is_loss(error) and not isinstance(error, AnswerLost):
+            return  # it was not even sent
         now = self._clock.monotonic()
         missed = poll.due is not None and poll.period_s is not None and now > poll.deadline
-        pause_s = self._config.retry_min_s
-        poll.due = now + (pause_s if poll.period_s is None else min(poll.period_s, pause_s))
+        poll.failed(now, unit.health.failures, self._config)
+        unit.unanswered(poll.block.points, self._clock.now())
         if missed:
             self._exchange.load.overran()
 
@@ -394,7 +374,7 @@ class Bus:
 
     # --- orders of control
 
-    async def _carry_out(self, order: _Order) -> None:
+    async def _carry_out(self, order: Order) -> None:
         """Do what control asked for. Its caller may be gone: what is on the wire is finished anyway."""
         if order.answer.done():
             return
@@ -469,18 +449,6 @@ class Bus:
             await self._exchange.listen()
         if self._clock.monotonic() > deadline:
             raise NoAnswer(f"{unit.name}: not sent before its deadline")
-
-    def _expire(self, now: float) -> None:
-        for order in [order for order in self._orders if order.deadline <= now or order.answer.done()]:
-            self._orders.remove(order)
-            if not order.answer.done():
-                order.answer.set_exception(NoAnswer(f"{order.unit.name}: not sent before its deadline"))
-
-    def _refuse(self, reason: str) -> None:
-        orders, self._orders = self._orders, []
-        for order in orders:
-            if not order.answer.done():
-                order.answer.set_exception(Unreachable(f"bus {self._config.id}: {reason}"))
 
     # --- what is said about it
 

@@ -64,6 +64,12 @@ class Write:
         """Bytes of data in the answer: address and value or count."""
         return 4
 
+    @property
+    def echo(self) -> tuple[int, int, int]:
+        """Function, address, and value or count: all that an acknowledgement repeats (same document, section 6)."""
+        function = self.function
+        return function, self.address, self.words[0] if function in WRITE_SINGLE.values() else len(self.words)
+
     def __str__(self) -> str:
         return f"write of {len(self.words)} {self.table.value} from {self.address}"
 

@@ -7,10 +7,10 @@ from typing import Final
 
 from address_space.model import Clock, Status
 from drivers.base import AnswerLost, Malformed, NoAnswer, Rejected, Unreachable
-from drivers.channel import Channel, Read, Request
+from drivers.channel import Channel, Read, Request, Write
 from drivers.health import ConnectionState
 from drivers.plan import ReadBlock
-from drivers.quiet import Lateness
+from drivers.quiet import Lateness, stranger_s
 from drivers.spec import BusConfig, TcpPeer
 from drivers.statistics import Counters, Load
 from drivers.unit import Unit
@@ -30,6 +30,7 @@ class Exchange:
         self._config = config
         self._channel = channel
         self._clock = clock
+        self._units = units
         self._by_address = {unit.config.unit: unit for unit in reversed(units)}  # the first of those that share one
         now = clock.monotonic()
         self.counters = Counters()
@@ -38,10 +39,45 @@ class Exchange:
         self.quiet: tuple[Lateness, float] | None = None  # whose late answer is waited for, and until when
         self._silent = 0  # requests in a row without a byte from anybody
 
-    def opened(self) -> None:
-        """The channel is fresh: nothing late can come over it any more, unless it is the same line as before."""
-        self.free_at = self._clock.monotonic()
-        self.quiet = None
+    async def begin(self, *, first: bool) -> None:
+        """Get in step with a channel that was just opened; raises Unreachable when it is lost again.
+
+        Answers that do not name their requests may still come to what was asked before: by this node, which knows
+        how long they would be, or (`first`) by whoever used the line until now, of whom nobody knows anything.
+        """
+        now = self._clock.monotonic()
+        self.free_at, self.quiet = now, None
+        if self._channel.numbered:
+            return
+        await self._hear_out(now + (stranger_s(self._config) if first else self._config.timeout_s))
+        if first:
+            await self._flush()
+        self.free_at = self._clock.monotonic() + self._gap_s()
+
+    async def _hear_out(self, until: float) -> None:
+        """Send nothing and throw away what comes until a time."""
+        start = self._clock.monotonic()
+        while self._clock.monotonic() < until - _SAME_S:
+            await self._channel.drain(until)
+            self._hear()
+        self.load.used(self._clock.monotonic() - start)
+
+    async def _flush(self) -> None:
+        """One small read that nobody needs: a gateway may hold an old answer back until it is asked something."""
+        asked = ((unit, unit.smallest()) for unit in self._units)
+        unit, block = next(((unit, block) for unit, block in asked if block is not None), (None, None))
+        if unit is None or block is None:
+            return
+        request = Read(unit.config.unit, block.table, block.address, block.count)
+        deadline = self._clock.monotonic() + self._config.timeout_s
+        self.counters.requests += 1
+        try:
+            await self._channel.transact(request, deadline)
+        except (NoAnswer, Malformed):
+            self._owes(unit, request, deadline)
+        except Rejected:
+            pass  # an answer is all that was wanted
+        await self._hear_out(deadline)
 
     async def listen(self) -> None:
         """A quiet window: nothing is sent; it ends early when all that was awaited has come."""
@@ -77,17 +113,20 @@ class Exchange:
     # --- one request
 
     async def send(self, unit: Unit, request: Request, timeout_s: float | None = None) -> tuple[bytes, int]:
-        """Send one request; the data of its answer and its source time (ticks), taken when it arrived.
+        """Send one request after all silence; the data of its answer and its source time (ticks), when it arrived.
 
-        Raises NoAnswer (also for a refusal that may be meant for an earlier, lost request), Malformed, Rejected, or,
-        when the channel is gone, Unreachable before the request was sent and AnswerLost after it.
+        Raises NoAnswer (also for a refusal or an acknowledgement that may be meant for an earlier, lost request),
+        Malformed, Rejected, or, when the channel is gone, Unreachable before the request was sent and AnswerLost
+        after it.
         """
+        while self.quiet is not None:
+            await self.listen()
         start = max(self.free_at, unit.ready_at)
         if start > self._clock.monotonic():
             await self._clock.sleep(start - self._clock.monotonic())
         start = self._clock.monotonic()
         deadline = start + (timeout_s or self._config.timeout_s)
-        doubtful = self._ambiguous(unit, request)
+        doubtful, unsure = self._ambiguous(unit, request), self._unsure(unit, request)
         both = (unit.counters, self.counters)
         for counters in both:
             counters.requests += 1
@@ -127,6 +166,9 @@ class Exchange:
             self._silent = 0
             self._finished(unit, start)
             self._answered(unit, ticks)
+            if unsure:
+                self._owes(unit, request, deadline)  # its own acknowledgement may still come
+                raise NoAnswer(f"{unit.name}: acknowledged was a {request}, or an earlier one that was given up")
             return payload, ticks
         finally:
             now = self._clock.monotonic()
@@ -193,6 +235,7 @@ class Exchange:
         if unit.health.failed(now, fatal=fatal):
             if unit.health.state is ConnectionState.OFFLINE:
                 unit.give_up()
+                unit.lose(ticks)
             unit.show(ticks)
         if not unit.health.is_polled:
             unit.verified = not unit.profile.identify  # whatever comes back may be another device
@@ -201,6 +244,13 @@ class Exchange:
     def _ambiguous(self, unit: Unit, request: Request) -> bool:
         """True when an exception may belong to an earlier, lost request: exceptions have no size to tell by."""
         return not self._channel.numbered and bool(unit.lateness.avoid(request.function, self._clock.monotonic()))
+
+    def _unsure(self, unit: Unit, request: Request) -> bool:
+        """True when an acknowledgement will not tell which write it is for: it repeats address and value or count."""
+        if self._channel.numbered or not isinstance(request, Write):
+            return False
+        unit.lateness.wrote(request)
+        return unit.lateness.doubts(request, self._clock.monotonic())
 
     async def fetch(self, unit: Unit, block: ReadBlock, timeout_s: float | None = None) -> tuple[bytes, int]:
         """Read one block; see `send`."""

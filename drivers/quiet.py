@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from drivers.channel import Request, Stray
+from drivers.channel import Request, Stray, Write
 from drivers.spec import BusConfig
 
 # First quiet window of a unit whose lateness nobody has seen yet.
 _FIRST_QUIET_S: Final = 0.1
 # How many time-outs a lost answer may be late until its size is used again.
 _FORGET_TIMEOUTS: Final = 10.0
+# Who asked on a line before this node did may have waited one time-out for an answer that is late by five more.
+_STRANGER_TIMEOUTS: Final = 6.0
 # How many lost requests are remembered; older ones are past their time anyway.
 _REMEMBERED: Final = 64
 _EXCEPTION: Final = 0x80
@@ -23,10 +25,26 @@ _EXCEPTION: Final = 0x80
 
 @dataclass(slots=True)
 class _Lost:
-    function: int
-    size: int
+    request: Request
     deadline: float
     seen: bool = False  # something like its answer came; its size is kept from use all the same
+    overwritten: bool = False  # a write, and something else was written there since
+
+    @property
+    def function(self) -> int:
+        return self.request.function
+
+    @property
+    def size(self) -> int:
+        return self.request.size
+
+
+def stranger_s(bus: BusConfig) -> float:
+    """Silence on a line that was opened for the first time: what others asked for before comes within it.
+
+    The site file's cap of quiet windows holds here too, but one time-out is always waited for.
+    """
+    return max(bus.timeout_s, min(bus.quiet_max_s, _STRANGER_TIMEOUTS * bus.timeout_s))
 
 
 class Lateness:
@@ -40,7 +58,7 @@ class Lateness:
 
     def lost(self, request: Request, deadline: float) -> None:
         """Note a request that went unanswered until `deadline`."""
-        self._lost.append(_Lost(request.function, request.size, deadline))
+        self._lost.append(_Lost(request, deadline))
         del self._lost[:-_REMEMBERED]
 
     def came(self, stray: Stray) -> bool:
@@ -64,6 +82,24 @@ class Lateness:
         """Answer sizes that a request with `function` must not have now."""
         return frozenset(lost.size for lost in self._live(now) if lost.function == function)
 
+    def wrote(self, write: Write) -> None:
+        """Note that a write goes out: an earlier one that is still to be acknowledged may not be what counts."""
+        for lost in self._lost:
+            if isinstance(lost.request, Write) and _differs(lost.request, write):
+                lost.overwritten = True
+
+    def doubts(self, write: Write, now: float) -> bool:
+        """True when its acknowledgement may be that of an earlier write after which the device held something else."""
+        owed = [lost for lost in self._live(now) if lost.function == write.function]
+        if all(lost.seen for lost in owed):
+            return False
+        return any(
+            isinstance(lost.request, Write)
+            and lost.request.echo == write.echo
+            and (lost.overwritten or lost.request.words != write.words)
+            for lost in owed
+        )
+
     def owes(self, now: float) -> bool:
         """True while a lost answer may still come."""
         return any(not lost.seen for lost in self._live(now))
@@ -83,3 +119,10 @@ class Lateness:
         forget_s = self._forget_s()
         self._lost = [lost for lost in self._lost if now - lost.deadline < forget_s]
         return self._lost
+
+
+def _differs(before: Write, after: Write) -> bool:
+    """True when two writes share registers and are not the same."""
+    if before.table is not after.table or (before.address, before.words) == (after.address, after.words):
+        return False
+    return before.address < after.address + len(after.words) and after.address < before.address + len(before.words)

@@ -15,6 +15,7 @@ from typing import Final
 from address_space.model import Batch, Clock, Publisher, Sample, Status, Value
 from drivers.base import DriverError, Malformed, NoAnswer, Priority, Rejected, Setting, Unreachable
 from drivers.collector import ADC_MAX, Conversion, Quantity
+from drivers.complaint import Complaint
 from drivers.health import BackOff, ConnectionState, Health
 from drivers.line_channel import LineChannel
 from drivers.spec import BusConfig, BusUnit, LineSource, SerialLine
@@ -82,7 +83,7 @@ class SerialLineBus:
         self._bus_system = SystemPoints(publisher, config.id)
         self._late_s = 0.0  # longest lateness seen
         self._down = ""  # why the port is not open; "" = it is, or was not tried yet
-        self._complained = False
+        self._complaint = Complaint(log, self._name)
         self._opened_once = False
         self._stopped = False
         self._wake = asyncio.Event()
@@ -141,8 +142,8 @@ class SerialLineBus:
         """Open the port and ask until it is lost (raises Unreachable)."""
         await self._channel.open()
         self._bus_counters.reconnects += self._opened_once
-        if self._down or not self._opened_once:
-            log.info("bus %s: open", self._config.id)
+        # The board is reset by opening its port, which says nothing about it; its answer will.
+        log.log(logging.DEBUG if self._opened_once else logging.INFO, "bus %s: open", self._config.id)
         self._opened_once, self._down = True, ""
         self._bus_state = ConnectionState.ONLINE
         self._due = self._clock.monotonic()
@@ -230,9 +231,7 @@ class SerialLineBus:
         self._retry.reset()
         if self._health.answered():
             self._show(force=True)
-        if self._complained:
-            log.info("%s: answers again", self._name)
-            self._complained = False
+        self._complaint.over("answers again")
         for reader in readers:
             if not reader.done():
                 reader.set_result(samples)
@@ -289,8 +288,7 @@ class SerialLineBus:
     def _complain(self, text: str) -> None:
         """Say that something failed: loudly the first time, then for debugging only."""
         self._counters.last_error = self._bus_counters.last_error = text
-        log.log(logging.DEBUG if self._complained else logging.WARNING, "%s: %s", self._name, text)
-        self._complained = True
+        self._complaint.say(text, self._clock.monotonic())
 
     def _show(self, *, force: bool = False) -> None:
         """Publish states and counters, once a second or when a state changed."""

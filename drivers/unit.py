@@ -6,10 +6,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from address_space.model import Batch, Publisher, Status, Value
+from address_space.model import Batch, Publisher, Status, Value, is_bad
 from drivers.base import Rejected, Setting
 from drivers.channel import READ_FUNCTIONS, Write
 from drivers.codec import Decoder, encode, word_order
+from drivers.complaint import Complaint
 from drivers.health import BackOff, ConnectionState, Health
 from drivers.plan import ReadBlock, bisect, plan_reads, plan_writes, read_limits, reshape, span
 from drivers.quiet import Lateness
@@ -23,10 +24,11 @@ UNSUPPORTED_RETRY_S: Final = 3600.0
 # A device that said it is busy (exceptions 5 and 6) is asked again so soon, so often.
 BUSY_RETRY_S: Final = 0.2
 BUSY_RETRIES: Final = 3
-# A unit that loses an answer now and then is complained about at most so often.
-LOUD_AGAIN_S: Final = 60.0
 # A SunSpec scale factor that nobody has read yet cannot scale a write.
 _EXPONENT_STATUS: Final = Status.BAD_INVALID_STATE
+# A block that alone is never answered is not brought forward any more when its unit returns.
+_HOPELESS: Final = 2
+_MOST_DOUBLINGS: Final = 16
 _HEALTHS: Final = {
     ConnectionState.OFFLINE: 1,
     ConnectionState.OUT_OF_SERVICE: 1,
@@ -36,13 +38,15 @@ _HEALTHS: Final = {
 class Poll:
     """One block that is read again and again, or once after each return of the device (`period_s` None)."""
 
-    __slots__ = ("block", "busy", "due", "pad", "period_s")
+    __slots__ = ("alone", "block", "busy", "due", "failures", "pad", "period_s")
 
     def __init__(self, block: ReadBlock, period_s: float | None, due: float) -> None:
         self.block = block
         self.period_s = period_s
         self.due: float | None = due  # None = done until the device returns
         self.busy = 0  # answers in a row that said busy
+        self.failures = 0  # requests in a row without a usable answer
+        self.alone = 0  # those of them that went unanswered while the unit answered others
         self.pad = True  # False when the device refused registers behind the block
 
     @property
@@ -52,7 +56,7 @@ class Poll:
 
     def done(self, now: float) -> bool:
         """Set the next time; True when one or more whole periods were missed (they are not made up for)."""
-        self.busy = 0
+        self.busy = self.failures = self.alone = 0
         if self.period_s is None or self.due is None:
             self.due = None
             return False
@@ -60,6 +64,19 @@ class Poll:
         missed = int(max(0.0, now - self.due) / self.period_s)
         self.due += missed * self.period_s
         return missed > 0
+
+    def failed(self, now: float, lost: int, bus: BusConfig) -> None:
+        """Set when to ask again after no usable answer; `lost` = requests in a row that the whole unit left unanswered.
+
+        Soon while the unit may be gone, which is to be found out; else after its period, and ever more rarely.
+        """
+        self.failures += 1
+        period_s = bus.retry_min_s if self.period_s is None else self.period_s
+        if self.failures <= lost:
+            self.due = now + min(period_s, bus.retry_min_s)
+            return
+        self.due = now + min(period_s * 2**self.alone, max(period_s, bus.retry_max_s))
+        self.alone = min(self.alone + 1, _MOST_DOUBLINGS)
 
 
 class Unit:
@@ -79,6 +96,9 @@ class Unit:
         self._slots = {
             point: publisher.slot(config.device_id, point) for point in self.sources if point in self._model.index
         }
+        polled = {point for group in config.profile.groups for point in group.points}
+        # What is never read (a trigger that can only be written) keeps the status that says so.
+        self._read = {point: slot for point, slot in self._slots.items() if point in polled}
         self._known = {
             table: frozenset(
                 address
@@ -105,8 +125,7 @@ class Unit:
         self.verified = not config.profile.identify
         self.ready_at = now  # not before: its interval, or its quiet window on a numbered channel
         self.polls_at = now  # polls not before: others first, after it cost them a time-out; orders need not wait
-        self._complained = False
-        self._loud_at = now  # a bad line loses answers all the time: not before is it said again
+        self._complaint = Complaint(log, self.name)
 
     # --- what to read
 
@@ -149,7 +168,7 @@ class Unit:
         if self.profile.presence in self.sources:
             self.present = None
         for poll in self.polls:
-            if poll.due is None or poll.due < now + UNSUPPORTED_RETRY_S / 2:
+            if poll.due is None or (poll.due < now + UNSUPPORTED_RETRY_S / 2 and poll.alone < _HOPELESS):
                 poll.due = now
 
     def refused(self, poll: Poll, now: float, ticks: int) -> None:
@@ -190,18 +209,36 @@ class Unit:
         slots = [self._slots[point] for point in points]
         self._publisher.publish(Batch(slots, [None] * len(slots), [int(status)] * len(slots), ticks))
 
+    def begin(self, ticks: int) -> None:
+        """Say of what is never read that it cannot be."""
+        slots = [slot for point, slot in self._slots.items() if point not in self._read]
+        if slots:
+            self._publisher.degrade(slots, int(Status.BAD_NOT_READABLE), ticks)
+
     def out_of_service(self, ticks: int) -> None:
         """Take every point out of service."""
-        self._publisher.degrade(list(self._slots.values()), int(Status.BAD_OUT_OF_SERVICE), ticks)
+        self._publisher.degrade(list(self._read.values()), int(Status.BAD_OUT_OF_SERVICE), ticks)
 
     def unreachable(self, ticks: int) -> None:
         """Points that never had an answer say that there is no communication; does nothing once it was reached."""
-        if self.health.reached and self.present:
-            return
+        if not (self.health.reached and self.present):
+            self.unanswered(list(self._read), ticks)
+
+    def unanswered(self, points: Sequence[str], ticks: int) -> None:
+        """Those of `points` that never had an answer say that there is no communication."""
         waiting = int(Status.BAD_WAITING_FOR_INITIAL_DATA)
-        slots = [slot for slot in self._slots.values() if self._publisher.sample(slot).status == waiting]
+        slots = [self._slots[point] for point in points]
+        slots = [slot for slot in slots if self._publisher.sample(slot).status == waiting]
         if slots:
             self._publisher.degrade(slots, int(Status.BAD_NO_COMMUNICATION), ticks)
+
+    def lose(self, ticks: int) -> None:
+        """It went offline: what never ages (read once) is only the last known value until it is read again."""
+        points = self._model.points
+        slots = [slot for point, slot in self._read.items() if points[self._model.index[point]].stale_after_s is None]
+        slots = [slot for slot in slots if not is_bad(self._publisher.sample(slot).status)]
+        if slots:
+            self._publisher.degrade(slots, int(Status.UNCERTAIN_NO_COMMUNICATION_LAST_USABLE_VALUE), ticks)
 
     def _see_presence(self, present: bool, ticks: int) -> None:
         if present is self.present:
@@ -210,7 +247,9 @@ class Unit:
         if not present:
             self.counters.last_error = "the gateway reports that the device is not there"
             log.warning("%s: %s", self.name, self.counters.last_error)
-            self.unreachable(ticks)
+            # What the gateway goes on to tell of it is from before it was lost.
+            others = [slot for point, slot in self._read.items() if point != self.profile.presence]
+            self._publisher.degrade(others, int(Status.BAD_NO_COMMUNICATION), ticks)
         elif before is False:
             log.info("%s: there again", self.name)
             for poll in self.polls:
@@ -284,22 +323,15 @@ class Unit:
     def complain(self, text: str, now: float) -> None:
         """Say that something failed: loudly the first time in a while, then for debugging only."""
         self.counters.last_error = text
-        loud = not self._complained and now >= self._loud_at
-        log.log(logging.WARNING if loud else logging.DEBUG, "%s: %s", self.name, text)
-        if loud:
-            self._complained = True
-            self._loud_at = now + LOUD_AGAIN_S
+        self._complaint.say(text, now)
 
     def give_up(self) -> None:
         """Say that it is only probed from now on."""
-        log.warning("%s: offline: %s", self.name, self.counters.last_error)
-        self._complained = True
+        self._complaint.insist(f"offline: {self.counters.last_error}")
 
     def rejoice(self) -> None:
         """Say that it answers again, if anything was said before."""
-        if self._complained:
-            log.info("%s: answers again", self.name)
-            self._complained = False
+        self._complaint.over("answers again")
 
     def check(self, seen: Mapping[str, tuple[Value | None, int]]) -> str:
         """What of the identification does not hold, as a sentence; empty when all of it does."""

@@ -66,6 +66,13 @@ class FakeClock:
         self._elapsed_ns = end_ns
         await self.settle()
 
+    def start_at(self, seconds: float) -> None:
+        """Let `monotonic` begin with another number, before anybody looks at it."""
+        if self.sleeping:
+            raise ValueError("somebody sleeps on this clock already")
+        self._sleepers.clear()
+        self._elapsed_ns = round(seconds * NS_PER_S)
+
     def step_wall(self, seconds: float) -> None:
         """Set wall time forward or back, as NTP or an operator does; `monotonic` and sleepers do not notice."""
         self._start_ticks += round(seconds * NS_PER_S) // NS_PER_TICK

@@ -13,6 +13,7 @@ from drivers.base import NoAnswer, Priority, Rejected, Setting, Unreachable
 from drivers.bus import Bus
 from drivers.channel import Read, Stray
 from drivers.health import ConnectionState
+from drivers.quiet import stranger_s
 from drivers.spec import BusConfig, BusUnit, IdentifyCheck, ModbusLimits, Profile, SerialLine, TcpPeer
 from tests.drivers.equipment import devices, point, profile, source
 from tests.drivers.scripted import ScriptedChannel
@@ -60,6 +61,10 @@ async def plant(
     clock: FakeClock, *profiles: Profile, config: BusConfig = SERIAL, control: bool = True, **channel: object
 ) -> AsyncIterator[Plant]:
     """Units 1, 2, ... as devices d1, d2, ... with registers 0 to 99 holding their own address."""
+    opening_s = 0.0
+    if config.framing != "tcp":
+        opening_s = stranger_s(config) + config.timeout_s  # silence, and a read that nobody needs
+        clock.start_at(clock.monotonic() - opening_s)  # so that the plant is polled from 0.0 on
     units = [BusUnit(f"d{n}", n, one, control) for n, one in enumerate(profiles, 1)]
     registers = {n: {a: a for a in range(100)} for n in range(1, len(units) + 1)}
     wire = ScriptedChannel(clock, **({"registers": registers, "numbered": config.framing == "tcp"} | channel))
@@ -68,6 +73,12 @@ async def plant(
     image.tap(lambda batch, changed: batches.append(batch))
     bus = Bus(config, units, image, clock, wire)
     task = asyncio.create_task(bus.run())
+    if opening_s:
+        # Up to the last moment of the opening, so that a test sees the bus as if it began there.
+        await clock.advance(opening_s - 0.001)
+        wire.sent.clear()
+        wire.silent_s = 0.0
+        await clock.advance(0.001)
     try:
         yield Plant(clock, wire, image, bus, batches)
     finally:
@@ -331,7 +342,8 @@ async def test_points_of_a_device_that_its_gateway_lost_are_not_renewed(clock: F
         one.channel.registers[1][1] = 0
         await clock.advance(2)
         assert one.sample("d1", "p1").value == 0
-        assert one.published("d1", "p0") == [0, 0]
+        assert one.published("d1", "p0") == [0, 0, None]
+        assert one.sample("d1", "p0").status == Status.BAD_NO_COMMUNICATION
         assert one.state() == OFFLINE
         one.channel.registers[1][1] = 1
         await clock.advance(2)
@@ -581,8 +593,9 @@ async def test_devices_that_share_a_unit_address_share_what_it_owes(clock: FakeC
     shared = [BusUnit(f"d{n}", 1, simple(n * 10), control=False) for n in (1, 2)]
     channel = ScriptedChannel(clock, {1: {a: a for a in range(100)}})
     image = ProcessImage(devices(SERIAL, shared), clock)
+    clock.start_at(-3)
     task = asyncio.create_task(Bus(SERIAL, shared, image, clock, channel).run())
-    await clock.advance(0.5)
+    await clock.advance(3.5)
     channel.dead = {1}
     await clock.advance(1.0)  # a read of one register is lost
     channel.dead = set()
@@ -605,3 +618,269 @@ async def test_a_request_that_got_a_doubtful_refusal_is_still_owed_its_own_answe
         _, lost, refused = [r for _, r in one.channel.sent]
         assert one.bus._units[0].lateness.avoid(3, clock.monotonic()) == {lost.size, refused.size}
         assert lost.size != refused.size
+
+
+# --- an open line
+
+
+def start(clock: FakeClock, one: Profile, config: BusConfig = SERIAL, **channel: object) -> tuple[Plant, asyncio.Task]:
+    """A plant of one unit from the very first moment on."""
+    units = [BusUnit("d1", 1, one, control=True)]
+    wire = ScriptedChannel(clock, {1: {a: a for a in range(100)}}, **channel)
+    image = ProcessImage(devices(config, units), clock)
+    bus = Bus(config, units, image, clock, wire)
+    return Plant(clock, wire, image, bus, []), asyncio.create_task(bus.run())
+
+
+async def stop(task: asyncio.Task) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_line_is_listened_to_before_the_first_request_and_the_first_answer_is_not_believed(
+    clock: FakeClock,
+) -> None:
+    one, task = start(clock, simple(0))
+    await clock.advance(1.99)
+    assert one.channel.sent == []
+    await clock.advance(1.0)
+    assert one.channel.reads() == [(0, 1)]
+    assert one.sample("d1", "p0").status == Status.BAD_WAITING_FOR_INITIAL_DATA
+    await clock.advance(0.1)
+    assert one.channel.reads() == [(0, 1), (0, 1)]
+    assert one.sample("d1", "p0").status == Status.GOOD
+    assert one.sample("line", "overrun").value in (None, False)
+    await stop(task)
+
+
+async def test_a_long_time_out_is_listened_for_whatever_the_cap_of_the_silence_is(clock: FakeClock) -> None:
+    one, task = start(clock, simple(0), replace(SERIAL, timeout_s=5.0, quiet_max_s=0.5))
+    await clock.advance(4.99)
+    assert one.channel.sent == []
+    await stop(task)
+
+
+async def test_a_line_that_is_opened_again_is_listened_to_for_a_time_out(clock: FakeClock) -> None:
+    async with plant(clock, simple(0)) as one:
+        await clock.advance(1.5)
+        one.channel.down = "unplugged"
+        await clock.advance(1)
+        one.channel.down = ""
+        opened = one.channel.opened
+        while one.channel.opened == opened:
+            await clock.advance(0.01)
+        start_s, sent = clock.monotonic(), len(one.channel.sent)
+        await clock.advance(5)
+        assert one.channel.sent[sent][0] >= start_s + 0.98
+        assert one.state() == ONLINE
+
+
+async def test_a_numbered_channel_is_used_at_once(clock: FakeClock) -> None:
+    one, task = start(clock, simple(0), TCP, numbered=True)
+    await clock.advance(0.1)
+    assert one.sample("d1", "p0").status == Status.GOOD
+    await stop(task)
+
+
+async def test_the_parts_of_an_identification_wait_for_silence_too(clock: FakeClock) -> None:
+    checks = [IdentifyCheck("p0"), IdentifyCheck("p50")]
+    apart = simple(0, 50, identify=checks, modbus=ModbusLimits(max_gap=0))
+    async with plant(clock, apart) as one:
+        one.channel.coming = [Stray(1, 3, 2, 0.0)]  # comes with the first answer
+        await clock.advance(2)
+        first, second = (at for at, _ in one.channel.sent[:2])
+        assert second - first >= 0.1
+
+
+# --- acknowledgements that may be late
+
+
+async def attempt(one: Plant, value: int, within_s: float = 3.0) -> str:
+    order = asyncio.create_task(one.write(value=value))
+    await one.clock.advance(within_s)
+    try:
+        await order
+    except NoAnswer as error:
+        return str(error)
+    return "acknowledged"
+
+
+def many(**more: object) -> Profile:
+    """Writes with FC16, of which an acknowledgement repeats only address and count."""
+    return simple(0, period_s=600.0, modbus=ModbusLimits(write_single=False), **more)
+
+
+async def test_an_acknowledgement_that_may_be_of_a_lost_write_is_believed_of_none(clock: FakeClock) -> None:
+    async with plant(clock, many()) as one:
+        await clock.advance(1)
+        one.channel.dead = {1}
+        assert "no answer" in await attempt(one, 7)
+        one.channel.dead = set()
+        assert "given up" in await attempt(one, 8)
+        assert "given up" in await attempt(one, 7)
+        await clock.advance(20)
+        assert await attempt(one, 9) == "acknowledged"
+
+
+async def test_the_same_write_again_is_believed_as_whichever_it_is_the_device_holds_it(clock: FakeClock) -> None:
+    async with plant(clock, many()) as one:
+        await clock.advance(1)
+        one.channel.dead = {1}
+        assert "no answer" in await attempt(one, 7)
+        one.channel.dead = set()
+        assert await attempt(one, 7) == "acknowledged"
+
+
+async def test_a_late_acknowledgement_that_came_leaves_no_doubt(clock: FakeClock) -> None:
+    async with plant(clock, many()) as one:
+        await clock.advance(1)
+        one.channel.dead = {1}
+        order = asyncio.create_task(one.write())
+        await clock.advance(1.005)
+        one.channel.coming = [Stray(1, 16, 4, clock.monotonic())]
+        await clock.advance(1)
+        with pytest.raises(NoAnswer):
+            await order
+        one.channel.dead = set()
+        assert await attempt(one, 8) == "acknowledged"
+
+
+async def test_an_acknowledgement_that_repeats_the_value_tells_its_write(clock: FakeClock) -> None:
+    async with plant(clock, simple(0, period_s=600.0)) as one:
+        await clock.advance(1)
+        one.channel.dead = {1}
+        assert "no answer" in await attempt(one, 7)
+        one.channel.dead = set()
+        assert await attempt(one, 8) == "acknowledged"
+        assert "given up" in await attempt(one, 7)  # which the device took before it took 8, perhaps
+
+
+# --- what is lost, and what is never read
+
+
+def nameplate(**more: object) -> Profile:
+    return profile(
+        [point("name"), point("here"), point("p", stale_after_s=3.0, bad_after_s=30.0)],
+        {"name": source(50), "here": source(1), "p": source(0)},
+        {"once": (None, ["name"]), "fast": (1.0, ["here", "p"])},
+        **more,
+    )
+
+
+async def test_what_is_read_once_is_bad_while_the_gateway_misses_the_device_and_read_again_then(
+    clock: FakeClock,
+) -> None:
+    async with plant(clock, nameplate(presence="here")) as one:
+        await clock.advance(3)
+        assert one.sample("d1", "name") == Sample(50.0, Status.GOOD, one.sample("d1", "name").ticks)
+        one.channel.registers[1][1] = 0
+        await clock.advance(1.2)
+        assert one.sample("d1", "here").status == Status.GOOD
+        for point_id in ("name", "p"):
+            assert one.sample("d1", point_id).status == Status.BAD_NO_COMMUNICATION
+            assert one.sample("d1", point_id).value is None
+        one.channel.registers[1] |= {1: 1, 50: 51}
+        await clock.advance(3)
+        assert [one.sample("d1", p).value for p in ("name", "p")] == [51.0, 0.0]
+
+
+@pytest.mark.parametrize("how", ["dead", "down"])
+async def test_what_is_read_once_is_the_last_usable_value_of_a_device_that_went_offline(
+    clock: FakeClock, how: str
+) -> None:
+    async with plant(clock, nameplate()) as one:
+        await clock.advance(3)
+        read = one.sample("d1", "name")
+        setattr(one.channel, how, {1} if how == "dead" else "unplugged")
+        await clock.advance(30)
+        assert one.state() == OFFLINE
+        uncertain = Status.UNCERTAIN_NO_COMMUNICATION_LAST_USABLE_VALUE
+        assert one.sample("d1", "name") == Sample(50.0, uncertain, read.ticks)
+        setattr(one.channel, how, set() if how == "dead" else "")
+        await clock.advance(70)
+        assert one.sample("d1", "name").status == Status.GOOD
+        assert one.sample("d1", "name").ticks > read.ticks
+
+
+async def test_what_can_only_be_written_says_that_it_cannot_be_read(clock: FakeClock) -> None:
+    sources = {"trigger": source(7), "p": source(0)}
+    one_way = profile([point("trigger"), point("p")], sources, {"fast": (1.0, ["p"])})
+    async with plant(clock, one_way) as one:
+        await clock.advance(2)
+        assert one.sample("d1", "trigger").status == Status.BAD_NOT_READABLE
+        one.channel.dead = {1}
+        await clock.advance(30)
+        assert one.sample("d1", "trigger").status == Status.BAD_NOT_READABLE
+
+
+# --- a block that alone is never answered
+
+
+def silent_at(*addresses: int):
+    return lambda r: NoAnswer("silence") if isinstance(r, Read) and r.address in addresses else None
+
+
+async def test_a_block_that_is_never_answered_has_no_communication_while_the_others_are_good(clock: FakeClock) -> None:
+    apart = simple(0, 50, modbus=ModbusLimits(max_gap=0))
+    async with plant(clock, apart, refuses=silent_at(50)) as one:
+        await clock.advance(2)
+        assert one.sample("d1", "p50").status == Status.BAD_NO_COMMUNICATION
+        assert one.sample("d1", "p0").status == Status.GOOD
+
+
+async def test_a_block_that_is_never_answered_is_asked_ever_more_rarely_and_costs_the_others_nothing(
+    clock: FakeClock,
+) -> None:
+    sources = {f"p{a}": source(a) for a in (0, 20, 40, 60)}
+    points = [point(p, DataType.UINT16, stale_after_s=30.0, bad_after_s=90.0) for p in sources]
+    groups = {"fast": (1.0, ["p0"]), "energy": (10.0, ["p20", "p40"]), "slow": (30.0, ["p60"])}
+    some = profile(points, sources, groups, modbus=ModbusLimits(max_gap=0))
+    async with plant(clock, some, config=TCP, refuses=silent_at(20, 40), answer_s=0.3) as one:
+        await clock.advance(5)
+        assert one.sample("d1", "p60").status == Status.GOOD
+        await clock.advance(300)
+        reads = one.channel.reads()
+        assert 8 <= reads.count((20, 1)) <= 15
+        assert reads.count((0, 1)) >= 290
+        assert reads.count((60, 1)) >= 10
+        one.channel.refuses = lambda request: None
+        await clock.advance(70)
+        assert one.sample("d1", "p20").status == Status.GOOD
+        before = len(one.channel.reads())
+        await clock.advance(100)
+        assert one.channel.reads()[before:].count((20, 1)) == 10
+
+
+# --- what the log hears of a channel
+
+
+async def test_a_channel_that_is_lost_again_and_again_is_told_of_once_a_minute(
+    clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with plant(clock, simple(0), config=TCP) as one:
+        await clock.advance(1.5)
+        caplog.clear()
+        for _ in range(20):
+            one.channel.refuses = lambda request: Unreachable("closed by the other side")
+            await clock.advance(1)
+            one.channel.refuses = lambda request: None
+            await clock.advance(1)
+    assert [(r.levelname, r.getMessage()) for r in caplog.records if "bus line" in r.getMessage()] == [
+        ("WARNING", "bus line: lost: closed by the other side"),
+        ("INFO", "bus line: open again"),
+    ]
+
+
+async def test_a_channel_that_cannot_be_opened_is_told_of_once_and_so_is_its_return(
+    clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with plant(clock, simple(0), config=TCP, down="nobody listens") as one:
+        await clock.advance(100)
+        one.channel.down = ""
+        await clock.advance(15)
+    assert [(r.levelname, r.getMessage()) for r in caplog.records if "bus line" in r.getMessage()] == [
+        ("WARNING", "bus line: nobody listens"),
+        ("INFO", "bus line: open again"),
+    ]
