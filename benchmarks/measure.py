@@ -29,12 +29,12 @@ class Plan:
     per_device: int = 100
     starts: int = 3
     windows: int = 3
-    window_s: float = 6.0
+    window_s: float = 5.0
     stall_s: float = 15.0
     clients: int = 50
     items: int = 1_000
     visits: int = 150
-    rest_s: float = 25.0  # long enough for a collector that waits for a quiet moment
+    rest_s: float = 22.0  # long enough for a collector that waits for a quiet moment
 
 
 QUICK: Final = Plan(starts=1, windows=1, window_s=3.0, stall_s=8.0, visits=50, rest_s=2.0)

@@ -70,11 +70,8 @@ class Pipeline:
         self._lengths: list[int] = []
         self._work: list[int] = []
         for request in job.requests:
-            request.RequestHeader.AuthenticationToken = ua.NodeId()
-            plain = struct_to_binary(request)
-            header = connection.header(int.from_bytes(plain[2:4], "little"))
-            # asyncua's own header is as long as ours, but for the token.
-            self._bodies.append(header + plain[len(header) - len(connection.session) + 2 :])
+            type_id, parameters = split_request(request)
+            self._bodies.append(connection.header(type_id) + parameters)
 
     def probe(self) -> None:
         """Do each request once and look at its answer. Raises Unexpected."""
@@ -131,6 +128,13 @@ class Pipeline:
             raise Unexpected("a Write was refused")
         if head.type_id == CALL_RESPONSE and any(message[head.body + 4 : head.body + 8]):
             raise Unexpected("a Call was refused")
+
+
+def split_request(request: Any) -> tuple[int, bytes]:
+    """Type id of an encoded request, and its bytes behind the header."""
+    request.RequestHeader.AuthenticationToken = ua.NodeId()
+    plain = struct_to_binary(request)
+    return int.from_bytes(plain[2:4], "little"), plain[4 + len(struct_to_binary(request.RequestHeader)) :]
 
 
 def run_job(connection: Connection, job: Job, pid: int, windows: int, window_s: float) -> list[dict[str, object]]:
