@@ -26,6 +26,7 @@ TIMEOUT_S = 0.01
 STALE_S = 0.6
 UNITS = (1, 2)
 FAULTY_PART = 0.2
+REQUESTS_A_LIFE = 12
 # Pairs of registers, most of them alone: with many blocks of one length a late answer finds the next one easily.
 PAIRS = {Table.HOLDING: (0, 20, 40, 60, 80, 100, 120, 140, 200, 202, 204, 206), Table.INPUT: (0, 60)}
 
@@ -54,7 +55,7 @@ async def link(kind: str, slave: ChaosSlave) -> AsyncIterator[BusConfig]:
         finally:
             pty.close()
     else:
-        tcp = TcpLine(slave)
+        tcp = TcpLine(slave, transparent=kind == "rtu_over_tcp")
         await tcp.start()
         try:
             yield BusConfig("line", "modbus", TcpPeer("127.0.0.1", tcp.port), kind, **quick)
@@ -137,3 +138,37 @@ async def test_no_answer_of_a_bad_line_becomes_a_wrong_value(
         assert slave.violations == []
         assert all(slave.dice.thrown[fault] for fault in Fault)
         assert judge.good > reads // 2  # and it was no empty run
+
+
+class Owing(Dice):
+    """Gives the last two answers of a life late: when it ends they are still to come."""
+
+    left = 0
+
+    def throw(self) -> Fault:
+        self.left -= 1
+        return super().throw() if self.left > 2 else Fault.LATE
+
+
+@pytest.mark.parametrize("kind", LINKS)
+async def test_what_is_owed_to_a_bus_that_was_stopped_is_no_value_of_its_successor(
+    kind: str, seed: int, scaled: Callable[[int], int]
+) -> None:
+    dice = Owing(seed, FAULTY_PART)
+    slave = ChaosSlave(dice, TIMEOUT_S, rtu=kind != "tcp", slow=True)
+    clock, units = RealClock(), plant()
+    async with link(kind, slave) as config:
+        image = ProcessImage(devices(config, units), clock)
+        judge = Judge(image, slave, clock)
+        for _ in range(scaled(300)):
+            dice.left = REQUESTS_A_LIFE
+            task = asyncio.create_task(modbus_bus(config, units, image, clock).run())
+            while dice.left > 0:
+                await asyncio.sleep(0.001)
+                if task.done():
+                    task.result()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        print(f"{slave.requests} requests, {slave.answered} answered, {judge.good} good values")
+        assert judge.wrong == []
+        assert judge.good > 2 * scaled(300)

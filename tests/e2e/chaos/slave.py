@@ -168,10 +168,14 @@ class PtyLine:
 
 
 class TcpLine:
-    """A TCP server on a port of the system's choice."""
+    """A TCP server on a port of the system's choice.
 
-    def __init__(self, slave: ChaosSlave) -> None:
+    `transparent`: like a gateway that passes on whatever its serial line says, to whoever is connected then.
+    """
+
+    def __init__(self, slave: ChaosSlave, *, transparent: bool = False) -> None:
         self._slave = slave
+        self.transparent = transparent
         self.port = 0
         self.connections = 0
         self._server: asyncio.Server | None = None
@@ -211,5 +215,6 @@ class _Connection(asyncio.Protocol):
         self._line._slave.received(data, self._send)
 
     def _send(self, data: bytes) -> None:
-        if not self._transport.is_closing():
-            self._transport.write(data)
+        for transport in list(self._line._open) if self._line.transparent else [self._transport]:
+            if not transport.is_closing():
+                transport.write(data)
