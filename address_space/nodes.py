@@ -51,11 +51,15 @@ class NodeMap(dict[ua.NodeId, Any]):
         """The computed node of a NodeId; None when it is not one."""
         if not isinstance(nodeid, ua.NodeId):
             return None
-        directory = self._directories.get(nodeid.NamespaceIndex)
-        if directory is None or not isinstance(nodeid.Identifier, str):
+        if not isinstance(nodeid.Identifier, str):
             return None
-        found = directory.find(nodeid.Identifier)
+        found = self.locate(nodeid.NamespaceIndex, nodeid.Identifier)
         return None if found is None else Node(nodeid, self, *found)
+
+    def locate(self, namespace: int, identifier: str) -> tuple[Owner, str, Shape] | None:
+        """Owner, member and shape of a computed node, without making it; None when it is not one."""
+        directory = self._directories.get(namespace)
+        return None if directory is None else directory.find(identifier)
 
     def get(self, nodeid: ua.NodeId, default: Any = None) -> Any:
         """The node, ordinary or computed, else `default`."""

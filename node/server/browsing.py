@@ -78,11 +78,11 @@ class Browser:
             return _failed(ua.StatusCodes.BadNodeIdUnknown)
         if item.BrowseDirection == ua.BrowseDirection.Invalid:
             return _failed(ua.StatusCodes.BadBrowseDirectionInvalid)
-        if not item.ReferenceTypeId.is_null() and not self._is_reference_type(item.ReferenceTypeId):
+        if not item.ReferenceTypeId.is_null() and not self.is_reference_type(item.ReferenceTypeId):
             return _failed(ua.StatusCodes.BadReferenceTypeIdInvalid)
         forward = item.BrowseDirection != ua.BrowseDirection.Inverse
         inverse = item.BrowseDirection != ua.BrowseDirection.Forward
-        types = self._types(item.ReferenceTypeId, with_subtypes=bool(item.IncludeSubtypes))
+        types = self.reference_types(item.ReferenceTypeId, with_subtypes=bool(item.IncludeSubtypes))
         found = [
             reference
             for reference in node.references
@@ -106,14 +106,15 @@ class Browser:
 
     # --- types
 
-    def _is_reference_type(self, node_id: ua.NodeId) -> bool:
+    def is_reference_type(self, node_id: ua.NodeId) -> bool:
+        """Whether there is a reference type of this NodeId."""
         node = self._nodes.get(node_id)
         if node is None:
             return False
         entry = node.attributes.get(ua.AttributeIds.NodeClass)
         return entry is not None and entry.value.Value.Value == ua.NodeClass.ReferenceType
 
-    def _types(self, node_id: ua.NodeId, *, with_subtypes: bool) -> frozenset[ua.NodeId] | None:
+    def reference_types(self, node_id: ua.NodeId, *, with_subtypes: bool) -> frozenset[ua.NodeId] | None:
         """Reference types that fit; None when all do."""
         if node_id.is_null():
             return None
@@ -172,7 +173,7 @@ class Browser:
         node = self._nodes.get(start)
         if node is None:
             return
-        types = self._types(element.ReferenceTypeId, with_subtypes=bool(element.IncludeSubtypes))
+        types = self.reference_types(element.ReferenceTypeId, with_subtypes=bool(element.IncludeSubtypes))
         for reference in node.references:
             if (
                 reference.IsForward != element.IsInverse

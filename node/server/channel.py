@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import struct
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +25,9 @@ from node.server.wire import DECODE_ERRORS, Frame, Reader
 _ISSUE: Final = ua.SecurityTokenRequestType.Issue
 _OPN: Final[Any] = ua.MessageType.SecureOpen
 _MSG: Final[Any] = ua.MessageType.SecureMessage
+_WHOLE: Final = b"MSGF"
+_HEAD: Final = struct.Struct("<4sIII")  # type, size, channel, token
+_NUMBERS: Final = struct.Struct("<II")  # of the chunk and of its request
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +152,32 @@ class Channel:
             return None
         return Incoming(int(message.request_id()), bytes(message.body()))
 
+    def receive_next(self, chunk: bytes) -> Incoming | None:
+        """The message in a chunk, without asyncua's objects; None for what needs `receive`, nothing was taken then.
+
+        That is a chunk that is not a whole message, not the next one, or not made with the keys in use.
+        """
+        if chunk[:4] != _WHOLE or not _HEAD.size < len(chunk) <= self._transport.max_message_size:
+            return None
+        _kind, _size, channel, token = _HEAD.unpack_from(chunk)
+        if channel != self._secure.security_token.ChannelId or self._ends.get(token, 0.0) < self._clock.monotonic():
+            return None
+        try:
+            content = self._secure.unpack_one(chunk)
+            if content is None:
+                return None
+            sequence, request_id = _NUMBERS.unpack_from(content)
+        except (ValueError, struct.error):
+            return None
+        if not self._secure.expects(token, sequence):
+            return None
+        self._secure.count()
+        return Incoming(request_id, content[_NUMBERS.size :])
+
     def pack(self, response: bytes, request_id: int) -> bytes:
         """The chunks of a response."""
-        return self._secure.message_to_binary(response, _MSG, request_id)
+        packed = self._secure.pack_one(response, request_id)
+        return self._secure.message_to_binary(response, _MSG, request_id) if packed is None else packed
 
     def close(self) -> None:
         """Take no more messages."""

@@ -7,17 +7,27 @@ of its decoder keep a few bytes of a stranger from becoming gigabytes.
 
 from __future__ import annotations
 
+import hmac
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
-from typing import Any
+from struct import Struct
+from typing import Any, Final
 
 from asyncua import ua
 from asyncua.common.connection import SecureConnection, TransportLimits
-from asyncua.crypto.security_policies import SecurityPolicy, SecurityPolicyNone
+from asyncua.crypto.security_policies import Cryptography, SecurityPolicy, SecurityPolicyNone
+from asyncua.crypto.uacrypto import InvalidSignature
 from asyncua.server.address_space import AddressSpace
 from asyncua.server.internal_server import InternalServer
 from asyncua.ua import ua_binary
+
+# Type and size of a chunk, channel, token; then number of the chunk and of its request (OPC 10000-6 section 6.7.2).
+_CHUNK: Final = Struct("<4sIII")
+_SEQUENCE: Final = Struct("<II")
+# Headers, signature and padding of a chunk, at most; and the last number that a chunk can have.
+_OVERHEAD_BYTES: Final = 128
+_LAST_SEQUENCE: Final = 0xFFFF_FFFF
 
 # Policy URI, the peer's certificate (DER or a chain), the mode or None while it is not known yet.
 ChoosePolicy = Callable[[str, bytes | None, "ua.MessageSecurityMode | None"], SecurityPolicy]
@@ -60,6 +70,84 @@ class SecureChannel(SecureConnection):
             # A quiet client renews again before it has used its new token. asyncua would give that number once more.
             self.revolve_tokens()
         return super().open(params, server)
+
+    def expects(self, token: int, sequence: int) -> bool:
+        """True for a chunk that is a whole message, in its turn, with the token that is in use.
+
+        All others (a new token, one from before, numbers that wrap, parts of a message) are for asyncua.
+        """
+        return (
+            self._open
+            and token == self.security_token.TokenId
+            and self._peer_sequence_number is not None
+            and sequence == self._peer_sequence_number + 1
+            and not self._incoming_parts
+        )
+
+    def count(self) -> None:
+        """The chunk that was expected has been taken."""
+        assert self._peer_sequence_number is not None  # noqa: S101 - `expects` has looked
+        self._peer_sequence_number += 1
+
+    def pack_one(self, body: bytes, request_id: int) -> bytes | None:
+        """A message as one chunk, as asyncua packs it; None when it may take more than one."""
+        if len(body) > self._limits.max_send_buffer - _OVERHEAD_BYTES:
+            return None
+        # It wraps to 1 where asyncua's does.
+        self._sequence_number = self._sequence_number + 1 if self._sequence_number < _LAST_SEQUENCE else 1
+        token, policy = self.security_token, self.security_policy
+        content = _SEQUENCE.pack(self._sequence_number, request_id) + body
+        if policy.Mode == ua.MessageSecurityMode.None_:
+            return _CHUNK.pack(b"MSGF", _CHUNK.size + len(content), token.ChannelId, token.TokenId) + content
+        crypto: Any = policy.symmetric_cryptography
+        content += crypto.padding(len(content))
+        size = _CHUNK.size + len(content) + crypto.signature_size()
+        head = _CHUNK.pack(b"MSGF", size, token.ChannelId, token.TokenId)
+        encrypted: bytes = crypto.encrypt(content + crypto.signature(head + content))
+        return head + encrypted
+
+    def unpack_one(self, chunk: bytes) -> bytes | None:
+        """Decrypt and verify a chunk with the keys in use: what stands behind its security header.
+
+        None when it is not signed with them. Raises ValueError for what no key makes of it.
+        """
+        policy = self.security_policy
+        if policy.Mode == ua.MessageSecurityMode.None_:
+            return chunk[_CHUNK.size :]
+        crypto: Any = policy.symmetric_cryptography
+        crypto.use_prev_key = False
+        content: bytes = crypto.decrypt(chunk[_CHUNK.size :])
+        signed = len(content) - crypto.vsignature_size()
+        try:
+            crypto.verify(chunk[: _CHUNK.size] + content[:signed], content[signed:])
+            plain: bytes = crypto.remove_padding(content[:signed])
+        except InvalidSignature:
+            return None
+        return plain
+
+
+class HardCryptography(Cryptography):
+    """asyncua's symmetric cryptography; a wrong signature takes as long as a right one, and padding is looked at."""
+
+    def verify(self, data: bytes, sig: bytes) -> None:
+        """Raise InvalidSignature unless the HMAC-SHA256 of all three policies is right."""
+        verifier: Any = self.Prev_Verifier if self.use_prev_key else self.Verifier
+        if not hmac.compare_digest(hmac.digest(verifier.key, data, "sha256"), sig):
+            raise InvalidSignature
+
+    def signature(self, data: bytes) -> bytes:
+        """HMAC-SHA256."""
+        signer: Any = self.Signer
+        return hmac.digest(signer.key, data, "sha256")
+
+    def remove_padding(self, data: bytes) -> bytes:
+        """Take padding away; every byte of it says how long it is (OPC 10000-6 section 6.7.2.5)."""
+        if not self.is_encrypted:
+            return data
+        size = data[-1] + 1 if data else 1
+        if size > len(data) or data[-size:] != data[-1:] * size:
+            raise InvalidSignature
+        return data[:-size]
 
 
 class StandardServer(InternalServer):

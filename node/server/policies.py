@@ -17,6 +17,7 @@ from asyncua.crypto.security_policies import (
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from node.server.certificate import Certificate, CertificateError, read_certificate, split_chain
+from node.server.compat import HardCryptography
 from node.server.verdict import MAX_KEY_BITS, MIN_KEY_BITS
 
 NONE_URI: Final = SecurityPolicyNone.URI
@@ -118,4 +119,5 @@ def _create(keys: ServerKeys, offer: Offer, peer: Certificate) -> SecurityPolicy
         certificate_chain=[each.x509 for each in keys.chain],
     )
     policy: SecurityPolicy = factory.create(peer.der)  # type: ignore[no-untyped-call]
+    policy.symmetric_cryptography = HardCryptography(offer.mode)  # type: ignore[no-untyped-call]
     return policy

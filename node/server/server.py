@@ -27,6 +27,7 @@ from node.server.compat import ChannelIds, StandardServer, harden_decoder, insta
 from node.server.connection import Connection, House
 from node.server.dispatcher import Dispatcher
 from node.server.endpoints import Endpoints
+from node.server.fast.lane import Lane, make_lane
 from node.server.faults import FaultLog
 from node.server.history import HistoryReader
 from node.server.host_names import address_of, server_names
@@ -100,6 +101,7 @@ class OpcUaServer:
         self._own: OwnCertificate | None = None
         self._keys: ServerKeys | None = None
         self._dispatcher: Dispatcher | None = None
+        self._lane: Lane | None = None
         self.collector = IdleCollector(clock)
         self.endpoints: Endpoints | None = None
 
@@ -222,17 +224,20 @@ class OpcUaServer:
             server.allow_anonymous,
         )
         identifier = Identifier(keys, self._users, allow_anonymous=server.allow_anonymous)
-        reader = AttributeReader(space.nodes, clock)
+        reader, browser = AttributeReader(space.nodes, clock), Browser(space.nodes, limits)
         services = Services(
             self.endpoints,
             SessionService(self._sessions, self.endpoints, identifier, keys, self._pki.trust, limits),
             reader,
-            Browser(space.nodes, limits),
+            browser,
             SettingWriter(space, self._image, self._desk),
             MethodCaller(space, self._desk, server.answer_within_s),
             SubscriptionService(reader, self._image, clock, limits, self._tasks),
             None if self._history is None else HistoryReader(self._history, space.nodes, self._image),
             limits,
+        )
+        self._lane = make_lane(
+            space, self._image, reader, browser, self._sessions, limits, allow_none=server.allow_none
         )
         self._dispatcher = Dispatcher(
             services.table(), self._sessions, clock, limits, self._tasks, self._faults, allow_none=server.allow_none
@@ -251,8 +256,12 @@ class OpcUaServer:
             self._dispatcher.handle,
             self._admit,
             self._lost,
+            self._quick,
         )
         return Connection(house)
+
+    def _quick(self, connection: Connection, request: bytes, now: int) -> bytes | None:
+        return None if self._lane is None else self._lane.answer(connection, request, 0, now)
 
     def _new_channel(self) -> Channel:
         assert self._keys is not None  # noqa: S101 - as above

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from asyncua import ua
+from asyncua.ua.ua_binary import nodeid_to_binary
 
 from address_space.model import Clock
 from node.control.desk import Caller
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _APPLICATION: Final = ua.UInt16(1)  # namespace of what the server itself makes
 _TOKEN_BYTES: Final = 32
+TOKEN_ID_BYTES: Final = 7 + _TOKEN_BYTES  # its NodeId in a request: kind, namespace, length, token
 NONCE_BYTES: Final = 32
 
 # Who has not logged in: it may ask nothing, so its role does not matter; the lowest.
@@ -59,6 +61,7 @@ class SessionTable:
         self._limits = limits
         self._changed = changed
         self._sessions: dict[ua.NodeId, Session] = {}
+        self._by_bytes: dict[bytes, Session] = {}  # by the token's NodeId as it stands in requests
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -88,6 +91,7 @@ class SessionTable:
         timeout_s = min(max(requested_ms / 1000, low), high) if requested_ms > 0 else high
         session = Session(line, name, timeout_s, client_certificate, self._clock.monotonic())
         self._sessions[session.token] = session
+        self._by_bytes[nodeid_to_binary(session.token)] = session
         return session
 
     def find(self, token: ua.NodeId) -> Session:
@@ -96,6 +100,10 @@ class SessionTable:
         if session is None:
             raise ServiceRefused(ua.StatusCodes.BadSessionIdInvalid)
         return session
+
+    def by_bytes(self, token: bytes) -> Session | None:
+        """The session of a token as its NodeId stands in a request; None when there is none."""
+        return self._by_bytes.get(token)
 
     def on_line(self, token: ua.NodeId, line: Line) -> Session:
         """The session of a token if it belongs to this connection. Raises ServiceRefused."""
@@ -123,6 +131,7 @@ class SessionTable:
         """End a session with its subscriptions; does nothing the second time."""
         if self._sessions.pop(session.token, None) is None:
             return
+        del self._by_bytes[nodeid_to_binary(session.token)]
         session.closed = True
         session.browse_points.clear()
         if session.publisher is not None:

@@ -38,6 +38,15 @@ class Frame:
     channel_id: int  # 0 for HEL
     body: bytes
 
+    @classmethod
+    def of(cls, raw: bytes) -> Frame:
+        """Take the bytes of one whole chunk apart."""
+        kind, chunk, _size = _HEADER.unpack_from(raw)
+        if kind not in _CHANNEL_TYPES:
+            return cls(kind, chunk, 0, raw[_HEADER_BYTES:])
+        begin = _HEADER_BYTES + _CHANNEL_BYTES
+        return cls(kind, chunk, int.from_bytes(raw[_HEADER_BYTES:begin], "little"), raw[begin:])
+
     def header(self) -> ua.Header:
         """The header as asyncua has it."""
         kind: Any = self.type
@@ -62,18 +71,35 @@ class FrameCutter:
 
     def feed(self, data: bytes) -> list[Frame]:
         """Frames that are complete now. Raises BadFrame; the connection is of no use afterwards."""
-        self._buffer += data
-        frames: list[Frame] = []
-        start = 0
-        while len(self._buffer) - start >= _HEADER_BYTES:
-            kind, chunk, size = _HEADER.unpack_from(self._buffer, start)
+        return [Frame.of(raw) for raw in self.cut(data)]
+
+    def cut(self, data: bytes) -> list[bytes]:
+        """The bytes of the frames that are complete now. Raises BadFrame; the connection is of no use afterwards."""
+        if self._buffer:
+            self._buffer += data
+            if not self._is_complete():
+                return []
+            data = bytes(self._buffer)
+            self._buffer.clear()
+        frames: list[bytes] = []
+        start, length = 0, len(data)
+        while length - start >= _HEADER_BYTES:
+            kind, chunk, size = _HEADER.unpack_from(data, start)
             self._check(kind, chunk, size)
-            if len(self._buffer) - start < size:
+            if length - start < size:
                 break
-            frames.append(self._cut(kind, chunk, start, size))
+            frames.append(data[start : start + size])
             start += size
-        del self._buffer[:start]
+        self._buffer += data[start:]
         return frames
+
+    def _is_complete(self) -> bool:
+        """True when the kept bytes hold a whole frame, so that a slow sender costs no copies."""
+        if len(self._buffer) < _HEADER_BYTES:
+            return False
+        kind, chunk, size = _HEADER.unpack_from(self._buffer)
+        self._check(kind, chunk, size)
+        return len(self._buffer) >= int(size)
 
     def _check(self, kind: bytes, chunk: bytes, size: int) -> None:
         if kind == b"HEL":
@@ -87,13 +113,6 @@ class FrameCutter:
             raise BadFrame(ua.StatusCodes.BadTcpMessageTypeInvalid, f"chunk type {chunk!r} of {kind!r}")
         if not smallest <= size <= largest:
             raise BadFrame(ua.StatusCodes.BadTcpMessageTooLarge, f"a {kind!r} of {size} bytes; {largest} are allowed")
-
-    def _cut(self, kind: bytes, chunk: bytes, start: int, size: int) -> Frame:
-        channel, begin = 0, start + _HEADER_BYTES
-        if kind in _CHANNEL_TYPES:
-            channel = int.from_bytes(self._buffer[begin : begin + _CHANNEL_BYTES], "little")
-            begin += _CHANNEL_BYTES
-        return Frame(kind, chunk, channel, bytes(self._buffer[begin : start + size]))
 
 
 class Reader:

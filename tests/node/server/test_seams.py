@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from asyncua import ua
 from asyncua.common.connection import MessageChunk, SecureConnection, TransportLimits
+from asyncua.crypto.security_policies import Cryptography, SignerHMac256, VerifierHMac256
 from asyncua.server.address_space import AddressSpace
 from asyncua.server.internal_server import InternalServer
 from asyncua.ua import ua_binary
@@ -30,6 +31,9 @@ SIGNATURES = {
     SecureConnection.message_to_binary: "(self, message, message_type=b'MSG', request_id=0)",
     SecureConnection.is_open: "(self)",
     SecureConnection.close: "(self)",
+    Cryptography.verify: "(self, data, sig)",
+    Cryptography.signature: "(self, data)",
+    Cryptography.remove_padding: "(self, data)",
     InternalServer.init: "(self, shelffile=None)",
     InternalServer.load_standard_address_space: "(self, shelf_file=None)",
     InternalServer.stop: "(self)",
@@ -44,6 +48,11 @@ HASHES = {
     SecureConnection.revolve_tokens: "c87c71ac9caecac3",
     SecureConnection.message_to_binary: "4a4fcafb5b81bf59",
     MessageChunk.from_header_and_body: "ee52d0c0bc189968",
+    MessageChunk.to_binary: "d5ec5f2c20e64ae1",
+    MessageChunk.message_to_chunks: "345a9e3cd1f89686",
+    Cryptography: "5faf301819bdb9db",
+    SignerHMac256: "70b481a20b6c18fd",
+    VerifierHMac256: "ad515cf92cf08025",
     AddressSpace: "e7a89c45039f9566",
     InternalServer.init: "0a4796e1945515cd",
     InternalServer.load_standard_address_space: "90359fe87281bcbf",

@@ -1,0 +1,297 @@
+"""The fast path: whatever it answers is, byte for byte, what the ordinary way answers, and doubt is left to that."""
+
+import random
+import struct
+from typing import Any
+
+import pytest
+from asyncua import ua
+from asyncua.ua.ua_binary import struct_from_binary
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from address_space.model import Status
+from node.control.desk import Caller
+from node.server.roles import Role
+from node.server.wire import Reader
+from tests.address_space.conftest import POINTS, model_id, site_id
+from tests.node.server.fast_stage import Line, World, browse_request, read_request
+
+VALUE = ua.AttributeIds.Value
+ALL_FIELDS = 63
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World()
+
+
+def value_of(path: str, **more: Any) -> ua.ReadValueId:
+    return ua.ReadValueId(site_id(path), VALUE, **more)
+
+
+def everything(nodeid: ua.NodeId, direction: int = 2, kind: ua.NodeId | None = None, *more: Any) -> Any:
+    with_subtypes, classes, fields = more or (True, 0, ALL_FIELDS)
+    return ua.BrowseDescription(
+        nodeid, ua.BrowseDirection(direction), kind or ua.NodeId(), with_subtypes, classes, fields
+    )
+
+
+# --- read
+
+samples = st.one_of(
+    st.floats(),
+    st.integers(-(2**65), 2**65),
+    st.booleans(),
+    st.text(max_size=5),
+    st.sampled_from([3.4028234663852886e38, 3.40282350e38, -3.5e38, 2**31, 2**63 - 1, 1e300]),
+    st.none(),
+)
+statuses = st.sampled_from([0, Status.UNCERTAIN, Status.BAD_SENSOR_FAILURE, Status.BAD_NO_COMMUNICATION, 0x0480])
+paths = st.sampled_from([f"{device}.{point.id}" for device in ("xw1", "xw2", "other") for point in POINTS])
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.tuples(paths, samples, statuses), min_size=1, max_size=30),
+    st.integers(0, 3),
+    st.sampled_from([0.0, 5.0, float("inf")]),
+)
+async def test_reads_are_the_same_bytes(
+    world: World, rows: list[tuple[str, Any, int]], stamps: int, max_age: float
+) -> None:
+    for path, value, status in rows:
+        try:
+            world.put(path, value, status)
+            float(value) if isinstance(value, int) else None
+        except OverflowError:
+            world.put(path, 1)
+    await world.same(read_request(*(value_of(path) for path, _, _ in rows), stamps=stamps, max_age=max_age))
+
+
+async def test_a_row_of_one_type_is_packed_as_a_column(world: World) -> None:
+    for path in ("xw1.ac_power", "xw2.ac_power", "other.ac_power", "xw1.limit", "xw2.limit"):
+        world.put(path, 1.5)
+    items = [value_of(f"{device}.{point}") for device in ("xw1", "xw2") for point in ("ac_power", "limit")]
+    await world.same(read_request(*items))
+    world.put("xw2.ac_power", None, Status.BAD_DEVICE_FAILURE)
+    await world.same(read_request(*items))
+    world.put("xw2.ac_power", None)  # Good and nothing: nobody may see that
+    answer = await world.same(read_request(*items))
+    response: Any = struct_from_binary(ua.ReadResponse, Reader(answer))  # type: ignore[arg-type]
+    assert response.Results[2].StatusCode.name == "BadInternalError"
+
+
+async def test_spellings_of_nothing_are_known(world: World) -> None:
+    world.put("xw1.ac_power", 2.0)
+    for span in (None, ""):
+        for encoding in (None, ""):
+            item = value_of("xw1.ac_power", IndexRange=span, DataEncoding=ua.QualifiedName(encoding, 0))
+            await world.same(read_request(item))
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        value_of("xw1.ac_power", IndexRange="0"),
+        value_of("xw1.ac_power", DataEncoding=ua.QualifiedName("Default XML", 0)),
+        value_of("xw1.nothing"),
+        value_of("nobody.ac_power"),
+        value_of("xw1.ac_power.EURange"),
+        value_of("xw1"),
+        ua.ReadValueId(site_id("xw1.ac_power"), ua.AttributeIds.DisplayName),
+        ua.ReadValueId(site_id("xw1.ac_power"), 99),
+        ua.ReadValueId(ua.NodeId(2258), VALUE),
+        ua.ReadValueId(ua.NodeId("xw1.ac_power", 3), VALUE),
+        ua.ReadValueId(ua.NodeId(b"xw1.ac_power", 4), VALUE),
+    ],
+    ids=str,
+)
+async def test_reads_of_anything_else_go_the_ordinary_way_as_a_whole(world: World, item: ua.ReadValueId) -> None:
+    body = world.bytes_of(read_request(value_of("xw1.ac_power"), item))
+    assert world.fast(body) is None
+    assert len(await world.ordinary(body)) > 40
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"max_age": -1.0}, "BadMaxAgeInvalid"),
+        ({"max_age": float("nan")}, "BadMaxAgeInvalid"),
+        ({"stamps": 4}, "BadTimestampsToReturnInvalid"),
+    ],
+)
+async def test_what_is_wrong_with_a_whole_read_is_said_the_ordinary_way(
+    world: World, change: dict[str, Any], status: str
+) -> None:
+    body = world.bytes_of(read_request(value_of("xw1.ac_power"), **change))
+    assert world.fast(body) is None
+    fault = struct_from_binary(ua.ServiceFault, Reader(await world.ordinary(body)))  # type: ignore[arg-type]
+    assert fault.ResponseHeader.ServiceResult.name == status
+
+
+async def test_too_many_or_no_nodes_are_refused_the_ordinary_way(world: World) -> None:
+    for count, status in ((0, "BadNothingToDo"), (501, "BadTooManyOperations")):
+        body = world.bytes_of(read_request(*[value_of("xw1.ac_power")] * count))
+        assert world.fast(body) is None
+        fault = struct_from_binary(ua.ServiceFault, Reader(await world.ordinary(body)))  # type: ignore[arg-type]
+        assert fault.ResponseHeader.ServiceResult.name == status
+
+
+# --- browse
+
+
+async def test_browses_of_every_node_of_the_plant_are_the_same_bytes(world: World) -> None:
+    nodes = [nodeid for nodeid in world.space.nodes if nodeid.NamespaceIndex]
+    assert len(nodes) > 500
+    for first in range(0, len(nodes), 50):
+        await world.same(browse_request(*(everything(each) for each in nodes[first : first + 50])))
+
+
+async def test_browses_with_any_filter_are_the_same_bytes(world: World, seed: int) -> None:
+    chance = random.Random(seed)
+    nodes = [
+        *(site_id(each) for each in ("xw1", "xw2", "xw1.ParameterSet", "xw2.MethodSet", "tank.Status", "xw1.state")),
+        *(model_id(each) for each in ("InverterType", "SchneiderXwType", "SchneiderXwType.ParameterSet")),
+        *(ua.NodeId(each) for each in (84, 85, 86, 2253, 2268, 58, 33, 61)),
+        *(site_id("xw1.nothing"), ua.NodeId(99_999), ua.NodeId("Server", 0), ua.NodeId(b"x", 4)),
+    ]
+    kinds = [None, *(ua.NodeId(each) for each in (31, 32, 33, 34, 35, 40, 44, 46, 47, 45))]
+    for _ in range(60):
+        items = [
+            everything(
+                chance.choice(nodes),
+                chance.randrange(3),
+                chance.choice(kinds),
+                chance.random() < 0.7,
+                chance.choice((0, 0, 1, 2, 4, 3, 64, 255)),
+                chance.choice((ALL_FIELDS, 0, 1, 2, 4, 8, 16, 32, chance.randrange(64))),
+            )
+            for _ in range(chance.randrange(1, 8))
+        ]
+        await world.same(browse_request(*items))
+
+
+async def test_a_reference_that_is_added_is_seen(world: World) -> None:
+    folder = ua.NodeId(2253)
+    before = await world.same(browse_request(everything(folder)))
+    references = world.space.nodes[folder].references
+    references.append(references[0])
+    try:
+        assert len(await world.same(browse_request(everything(folder)))) > len(before)
+    finally:
+        references.pop()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        browse_request(everything(site_id("xw1.ParameterSet")), most=3),
+        browse_request(everything(site_id("xw1"), 3)),
+        browse_request(everything(site_id("xw1"), 2, ua.NodeId(61))),
+        browse_request(everything(site_id("xw1"), 2, ua.NodeId(12_345_678))),
+        browse_request(),
+        browse_request(*[everything(site_id("xw1"))] * 201),
+    ],
+)
+async def test_pages_and_refusals_of_browse_go_the_ordinary_way(world: World, request_: Any) -> None:
+    body = world.bytes_of(request_)
+    assert world.fast(body) is None
+    assert len(await world.ordinary(body)) > 20
+
+
+async def test_a_view_is_refused_the_ordinary_way(world: World) -> None:
+    request = browse_request(everything(site_id("xw1")))
+    request.Parameters.View.ViewId = ua.NodeId(87)
+    body = world.bytes_of(request)
+    assert world.fast(body) is None
+    fault = struct_from_binary(ua.ServiceFault, Reader(await world.ordinary(body)))  # type: ignore[arg-type]
+    assert fault.ResponseHeader.ServiceResult.name == "BadViewIdUnknown"
+
+
+# --- who may ask
+
+
+def test_a_request_is_answered_only_for_its_session_on_its_connection(world: World) -> None:
+    body = world.bytes_of(read_request(value_of("xw1.ac_power")))
+    assert world.fast(body) is not None
+    assert world.fast(body, Line(world.clock)) is None
+    strange = body.replace(bytes(world.session.token.Identifier), b"x" * 32)  # type: ignore[call-overload]
+    assert strange != body
+    assert world.fast(strange) is None
+
+
+def test_what_changes_about_a_session_counts_at_once(world: World) -> None:
+    line = Line(world.clock)
+    session = world.sessions.create(line, "new", 60_000.0, b"")
+    body = world.bytes_of(read_request(value_of("xw1.ac_power")), session)
+    assert world.fast(body, line) is None  # nobody has logged in
+    world.sessions.activate(session, line, Caller("ann", Role.OBSERVER))
+    assert world.fast(body, line) is not None
+    other = Line(world.clock)
+    world.sessions.activate(session, other, Caller("ann", Role.OBSERVER))
+    assert world.fast(body, line) is None
+    assert world.fast(body, other) is not None
+    world.sessions.close(session)
+    assert world.fast(body, other) is None
+
+
+def test_without_security_nothing_is_answered_unless_it_is_allowed(world: World) -> None:
+    body = world.bytes_of(read_request(value_of("xw1.ac_power")))
+    world.line.channel.is_secure = False
+    try:
+        assert world.fast(body) is None
+    finally:
+        world.line.channel.is_secure = True
+
+
+async def test_a_request_keeps_its_session_alive(world: World) -> None:
+    await world.clock.advance(7)
+    assert world.fast(world.bytes_of(read_request(value_of("xw1.ac_power")))) is not None
+    assert world.session.touched_s == world.clock.monotonic()
+
+
+async def test_audit_entries_and_diagnostics_in_a_header_change_nothing(world: World) -> None:
+    request = read_request(value_of("xw1.ac_power"))
+    request.RequestHeader.AuditEntryId = "operator desk 7"
+    request.RequestHeader.ReturnDiagnostics = ua.UInt32(0x3FF)
+    await world.same(request)
+
+
+# --- bytes that are no request
+
+REQUESTS = (
+    read_request(value_of("xw1.ac_power"), value_of("xw1.state"), value_of("xw2.ac_power")),
+    browse_request(everything(site_id("xw1")), everything(ua.NodeId(85), 0, ua.NodeId(33))),
+)
+
+
+@settings(max_examples=400)
+@given(st.sampled_from(REQUESTS), st.integers(0, 2**31))
+async def test_changed_bytes_are_answered_the_same_or_not_at_all(world: World, request: Any, chance: int) -> None:
+    body = bytearray(world.bytes_of(request))
+    generator = random.Random(chance)
+    # Behind type id and token: in front of that nothing is answered at all.
+    for _ in range(generator.randrange(1, 4)):
+        place = generator.randrange(43, len(body))
+        kind = generator.randrange(3)
+        if kind == 0:
+            body[place] = generator.choice((0, 1, 2, 3, 13, 0x7F, 0x80, 0xFF))
+        elif kind == 1:
+            del body[place : place + generator.randrange(1, 5)]
+        else:
+            body[place:place] = generator.randbytes(generator.randrange(1, 5))
+        if len(body) < 50:
+            break
+    fast = world.fast(bytes(body))
+    if fast is not None:
+        assert fast == await world.ordinary(bytes(body))
+
+
+def test_cut_requests_are_not_answered(world: World) -> None:
+    for request in REQUESTS:
+        body = world.bytes_of(request)
+        assert world.fast(body) is not None
+        assert all(world.fast(body[:length]) is None for length in range(len(body)))
+        assert world.fast(body + b"\0") is None
+        assert world.fast(struct.pack("<HH", 0x0101, 631) + body[4:]) is None
