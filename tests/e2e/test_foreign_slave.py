@@ -1,6 +1,5 @@
 """The node over a Modbus slave that is not ours: every value of an XW, with its unit, status and source time."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
@@ -155,6 +154,9 @@ async def test_holes_of_the_map_make_no_point_bad(node: XwNode, device: str) -> 
     }
     # It is a trigger of which no read is documented.
     assert bad == {f"{device}.force_charger_state"}
+    (trigger,) = await node.read(f"{device}.force_charger_state")
+    assert trigger.StatusCode is not None
+    assert trigger.StatusCode.value == Status.BAD_NOT_READABLE
 
 
 async def test_states_of_the_class_follow_the_codes(node: XwNode) -> None:
@@ -192,7 +194,7 @@ async def test_words_that_mean_no_value_are_bad_and_never_a_number(node: XwNode)
     assert data.StatusCode.is_good()
 
 
-async def test_an_inverter_that_its_gateway_lost_has_old_values_or_none(node: XwNode) -> None:
+async def test_an_inverter_that_its_gateway_lost_has_no_values(node: XwNode) -> None:
     slave, unit, volts = node.slave("lost"), SPOTS["lost"].unit, "lost.dc_voltage"
     await until(node.app, "lost.present", False)
     present, never = await node.read("lost.present", volts)
@@ -207,18 +209,12 @@ async def test_an_inverter_that_its_gateway_lost_has_old_values_or_none(node: Xw
     await until_good(node.app, volts)
     await slave.set(unit, 0x0041, 0)
     await until(node.app, "lost.present", False)
-    last = node.ticks(volts)
     await slave.set(unit, 0x0050, 0x0000, 0xEA60)
     await until(node.app, "lost.connection", 3)
-    async with asyncio.timeout(15):
-        while (await node.read(volts))[0].StatusCode.is_good():  # type: ignore[union-attr]  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
-    (old,) = await node.read(volts)
-    assert old.Value is not None
-    assert old.StatusCode is not None
-    assert old.Value.Value == pytest.approx(53.248)
-    assert old.StatusCode.value == Status.UNCERTAIN_NO_COMMUNICATION_LAST_USABLE_VALUE
-    assert node.ticks(volts) == last
+    for path in (volts, "lost.nominal_battery_voltage"):
+        (gone,) = await node.read(path)
+        assert gone.StatusCode is not None
+        assert (gone.StatusCode.value, shown(gone)) == (Status.BAD_NO_COMMUNICATION, None)
 
     await slave.set(unit, 0x0041, 1)
     assert (await until_good(node.app, volts)).value == pytest.approx(60.0)
