@@ -12,12 +12,14 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import heappop, heappush
 from math import inf
-from typing import Final
+from typing import Any, Final
 
 from address_space.model import Batch, Clock, Device, Point, Sample, Status, Value, is_bad
 
 # Takes every batch with the positions in it whose value or status changed. Must not wait or raise.
 Tap = Callable[[Batch, Sequence[int]], None]
+# Takes every sample of a slot: slot, value, status, source time. Must not wait or raise.
+Listener = Callable[[int, Value | None, int, int], None]
 
 _WAITING: Final = int(Status.BAD_WAITING_FOR_INITIAL_DATA)
 _STALE: Final = int(Status.UNCERTAIN_NO_COMMUNICATION_LAST_USABLE_VALUE)
@@ -28,34 +30,47 @@ _SETTLED: Final = frozenset(
 )
 # Ages are checked in steps of this many seconds; the shortest `stale_after_s` of a site is 2 s.
 _GRAIN_S: Final = 0.1
+# Shorter rows are stored one by one, which is as fast.
+_ROW: Final = 8
 
 
 class Watch:
     """A dirty list over some slots: who reads it gets each slot that was published since, once.
 
-    The order is that of the first mark. `woken` is called when the list goes from empty to not empty.
+    The order is that of the first mark. `woken` is called when the list goes from empty to not empty. A row of slots
+    that is published at once costs one mark, and slots of the same device that nobody watches here may be marked
+    with it.
     """
 
-    __slots__ = ("_dirty", "_marked", "_woken")
+    __slots__ = ("_dirty", "_woken", "slots")
 
     def __init__(self, woken: Callable[[], None] | None = None) -> None:
-        self._dirty: list[int] = []
-        self._marked: set[int] = set()
+        self.slots: dict[int, Any] = {}  # what is watched, with what whoever watches has to remember
+        self._dirty: dict[int | range, None] = {}
         self._woken = woken
 
-    def mark(self, slot: int) -> None:
-        """Note that a slot has something new."""
-        if slot not in self._marked:
-            self._marked.add(slot)
-            self._dirty.append(slot)
-            if len(self._dirty) == 1 and self._woken is not None:
-                self._woken()
+    def mark(self, slots: int | range) -> None:
+        """Note that a slot, or each of a row, has something new."""
+        if not self._dirty and self._woken is not None:
+            self._woken()
+        self._dirty[slots] = None
 
     def take(self) -> list[int]:
         """The marked slots, oldest mark first; the list is empty afterwards."""
-        dirty, self._dirty = self._dirty, []
-        self._marked.clear()
-        return dirty
+        if not self._dirty:
+            return []
+        dirty, self._dirty = self._dirty, {}
+        slots = self.slots
+        found: list[int] = []
+        for marked in dirty:
+            if isinstance(marked, int):
+                if marked in slots:
+                    found.append(marked)
+            elif len(marked) > 2 * len(slots):
+                found += [slot for slot in slots if slot in marked]
+            else:
+                found += [slot for slot in marked if slot in slots]
+        return found if len(dirty) == 1 else list(dict.fromkeys(found))
 
 
 class ProcessImage:
@@ -90,7 +105,10 @@ class ProcessImage:
         self.sources = array("q", [clock.now()]) * total
         self.arrivals = array("d", [clock.monotonic()]) * total
         self._watched = bytearray(total)
-        self._watches: dict[int, tuple[Watch, ...]] = {}
+        # By the position of the device: who watches how many of its slots.
+        self._watches: dict[int, dict[Watch, int]] = {}
+        self._heard = bytearray(total)
+        self._listeners: dict[int, tuple[Listener, ...]] = {}
         self._taps: list[Tap] = []
         self._ages = _Ages(self, clock.monotonic())
 
@@ -122,6 +140,12 @@ class ProcessImage:
 
     def publish(self, batch: Batch) -> None:
         """Store a batch, mark its watchers and hand it to the taps. Never waits."""
+        row = _row(batch.slots)
+        changed = self._store_each(batch) if row is None else self._store_row(row, batch)
+        for tap in self._taps:
+            tap(batch, changed)
+
+    def _store_each(self, batch: Batch) -> list[int]:
         values, statuses, sources, watched = self.values, self.statuses, self.sources, self._watched
         arrivals, arrived, ticks = self.arrivals, self._clock.monotonic(), batch.ticks
         changed: list[int] = []
@@ -133,10 +157,55 @@ class ProcessImage:
             sources[slot] = ticks
             arrivals[slot] = arrived
             if watched[slot]:
-                for watch in self._watches[slot]:
-                    watch.mark(slot)
-        for tap in self._taps:
-            tap(batch, changed)
+                self._mark(slot)
+        return changed
+
+    def _store_row(self, row: range, batch: Batch) -> list[int]:
+        """As `_store_each`, by whole columns."""
+        first, last, count = row.start, row.stop, len(row)
+        values, statuses = list(batch.values), array("I", batch.statuses)
+        if not (first >= 0 and last <= self.size and len(values) == len(statuses) == count):
+            raise ValueError(
+                f"a batch of slots {first} to {last - 1} with {len(values)} values and {len(statuses)} statuses, "
+                f"for an image of {self.size}"
+            )
+        changed: list[int] = []
+        if self._taps:
+            old = zip(self.values[first:last], values, self.statuses[first:last], statuses, strict=True)
+            changed = [
+                position
+                for position, (value, new_value, status, new_status) in enumerate(old)
+                if value != new_value or status != new_status
+            ]
+        self.values[first:last] = values
+        self.statuses[first:last] = statuses
+        self.sources[first:last] = array("q", (batch.ticks,)) * count
+        self.arrivals[first:last] = array("d", (self._clock.monotonic(),)) * count
+        if self._watched.find(1, first, last) >= 0:
+            self._mark_row(row)
+        return changed
+
+    def _mark(self, slot: int) -> None:
+        for watch in self._watches.get(bisect_right(self._bounds, slot) - 1, ()):
+            watch.mark(slot)
+        if self._heard[slot]:
+            self._tell(slot)
+
+    def _mark_row(self, row: range) -> None:
+        first, last = row.start, row.stop
+        device = bisect_right(self._bounds, first) - 1
+        while device < len(self._bounds) and self._bounds[device] < last:
+            for watch in self._watches.get(device, ()):
+                watch.mark(row)
+            device += 1
+        slot = self._heard.find(1, first, last)
+        while slot >= 0:
+            self._tell(slot)
+            slot = self._heard.find(1, slot + 1, last)
+
+    def _tell(self, slot: int) -> None:
+        for listener in self._listeners[slot]:
+            listener(slot, self.values[slot], self.statuses[slot], self.sources[slot])
 
     def degrade(self, slots: Sequence[int], status: int, ticks: int) -> None:
         """Give slots a status without a new sample, decided at `ticks`.
@@ -152,8 +221,7 @@ class ProcessImage:
                 self.values[slot] = None
                 self.sources[slot] = ticks
             if self._watched[slot]:
-                for watch in self._watches[slot]:
-                    watch.mark(slot)
+                self._mark(slot)
         if not moved:
             return
         batch = Batch(moved, [self.values[slot] for slot in moved], [status] * len(moved), ticks)
@@ -169,20 +237,59 @@ class ProcessImage:
 
     # --- who wants to know
 
-    def watch(self, slot: int, watch: Watch) -> None:
-        """Let `watch` be marked at every publish of a slot; twice is once."""
-        present = self._watches.get(slot, ())
-        if watch not in present:
-            self._watches[slot] = (*present, watch)
+    def watch(self, slot: int, watch: Watch, what: object = None) -> None:
+        """Let `watch` be marked at every publish of a slot, and remember `what` there; twice is once."""
+        if slot not in watch.slots:
+            watches = self._watches.setdefault(bisect_right(self._bounds, slot) - 1, {})
+            watches[watch] = watches.get(watch, 0) + 1
             self._watched[slot] = 1
+        watch.slots[slot] = what
 
     def unwatch(self, slot: int, watch: Watch) -> None:
         """Undo `watch`; does nothing when it was not set."""
-        rest = tuple(one for one in self._watches.get(slot, ()) if one is not watch)
+        if slot not in watch.slots:
+            return
+        del watch.slots[slot]
+        device = bisect_right(self._bounds, slot) - 1
+        watches = self._watches[device]
+        watches[watch] -= 1
+        if not watches[watch]:
+            del watches[watch]
+        if not watches:
+            del self._watches[device]
+        self._settle(slot)
+
+    def drop(self, watch: Watch) -> None:
+        """Undo `watch` for all slots at once."""
+        for device in {bisect_right(self._bounds, slot) - 1 for slot in watch.slots}:
+            watches = self._watches[device]
+            del watches[watch]
+            if not watches:
+                del self._watches[device]
+                last = self._bounds[device + 1] if device + 1 < len(self._bounds) else self.size
+                first = self._bounds[device]
+                self._watched[first:last] = self._heard[first:last]
+        watch.slots.clear()
+
+    def listen(self, slot: int, listener: Listener) -> None:
+        """Let `listener` have every sample of a slot as it is published, for who must not miss one."""
+        self._listeners[slot] = (*self._listeners.get(slot, ()), listener)
+        self._heard[slot] = self._watched[slot] = 1
+
+    def unlisten(self, slot: int, listener: Listener) -> None:
+        """Undo `listen`."""
+        rest = tuple(one for one in self._listeners.get(slot, ()) if one != listener)
         if rest:
-            self._watches[slot] = rest
-        else:
-            self._watches.pop(slot, None)
+            self._listeners[slot] = rest
+            return
+        self._listeners.pop(slot, None)
+        self._heard[slot] = 0
+        self._settle(slot)
+
+    def _settle(self, slot: int) -> None:
+        """Clear the flag of a slot that nobody wants to know of any more."""
+        watches = self._watches.get(bisect_right(self._bounds, slot) - 1, ())
+        if not self._heard[slot] and not any(slot in watch.slots for watch in watches):
             self._watched[slot] = 0
 
     def tap(self, tap: Tap) -> None:
@@ -194,6 +301,18 @@ class ProcessImage:
         for device, first in zip(self._owners, self._bounds, strict=True):
             for position, point in enumerate(device.model.points):
                 yield device, point, first + position
+
+
+def _row(slots: Sequence[int]) -> range | None:
+    """The slots as a row without gaps, when they are one that is long enough to matter."""
+    count = len(slots)
+    if count < _ROW:
+        return None
+    first = slots[0]
+    row = range(first, first + count)
+    if isinstance(slots, range):
+        return row if slots.step == 1 else None
+    return row if slots[-1] == row[-1] and list(slots) == list(row) else None
 
 
 class _Ages:

@@ -51,6 +51,7 @@ class Limits:
     queue_size: int = 1_000
     publish_requests: int = 50  # waiting per session
     unacknowledged: int = 50  # messages kept for Republish, per subscription
+    unacknowledged_bytes: int = 2_097_152  # of such messages; the newest is always kept
     publishing_min_ms: float = 50.0
     publishing_max_ms: float = 3_600_000.0
     keep_alive_max: int = 10_000

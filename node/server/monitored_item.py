@@ -2,150 +2,189 @@
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Final
 
 from asyncua import ua
 
-from address_space.nodes import Node
+from node.server.change_filter import ChangeFilter, is_beyond, same
+from node.server.notification_packer import Pack
 from node.server.reading import Stamps
 
-_REPORTING: Final = ua.MonitoringMode.Reporting
-_DISABLED: Final = ua.MonitoringMode.Disabled
+REPORTING: Final = ua.MonitoringMode.Reporting
+SAMPLING: Final = ua.MonitoringMode.Sampling
+DISABLED: Final = ua.MonitoringMode.Disabled
+_ONLY_STATUS: Final = ua.DataChangeTrigger.Status
+_TIME_TOO: Final = ua.DataChangeTrigger.StatusValueTimestamp
 # InfoType DataValue with the overflow bit (OPC 10000-4 section 7.38.1).
 _OVERFLOW: Final = 0x0480
+# No status code: nothing was reported yet, so anything is news.
+_NOTHING: Final = -1
 
 
-class FilterRefused(Exception):
-    """A filter that an item cannot have; `status` is the item's answer."""
+class Lane(Enum):
+    """The way by which an item's samples come."""
 
-    def __init__(self, status: int) -> None:
-        super().__init__(ua.StatusCode(ua.UInt32(status)).name)
-        self.status = status
-
-
-def trigger_of(wanted: Any, attribute_id: int) -> ua.DataChangeTrigger:
-    """What counts as a change by a filter. Raises FilterRefused for filters that are not done.
-
-    Deadbands are refused: a value that is silently left out is worse than one too many.
-    """
-    nothing = wanted is None or (isinstance(wanted, ua.ExtensionObject) and wanted.TypeId.is_null())
-    if nothing:
-        return ua.DataChangeTrigger.StatusValue
-    if attribute_id != ua.AttributeIds.Value or isinstance(wanted, ua.EventFilter):
-        raise FilterRefused(ua.StatusCodes.BadFilterNotAllowed)
-    if not isinstance(wanted, ua.DataChangeFilter) or wanted.DeadbandType != ua.DeadbandType.None_:
-        raise FilterRefused(ua.StatusCodes.BadMonitoredItemFilterUnsupported)
-    trigger: ua.DataChangeTrigger = wanted.Trigger
-    return trigger
+    OFF = "off"  # nobody samples it
+    MARKED = "marked"  # its slot is looked at when it was published, once a publishing cycle
+    PUSHED = "pushed"  # every publish of its slot is a sample
+    TIMED = "timed"  # a timer of its own samples it
+    LOOKED = "looked"  # looked at in every publishing cycle
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How an item is sampled and reported."""
+    """How items are sampled and reported; many share one."""
 
-    client_handle: int
-    every: int  # it is looked at in every so-manyth publishing cycle
+    interval_ms: float  # 0: whenever the point is published
     queue_size: int
     discard_oldest: bool
-    trigger: ua.DataChangeTrigger
+    change: ChangeFilter
     stamps: Stamps
+    fixed: bool = False  # a notification is never longer than FIXED_BYTES
+
+    @property
+    def is_plain(self) -> bool:
+        """True when any other value or status is news."""
+        return self.change == _PLAIN
+
+
+_PLAIN: Final = ChangeFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An attribute that is read as an object, because no slot has it as it is shown."""
+
+    node: Any
+    what: ua.ReadValueId
 
 
 class MonitoredItem:
-    """Watches one attribute; the subscription says when to look."""
+    """Watches one attribute; the subscription says when to look.
 
-    __slots__ = ("_last", "_queue", "id", "mode", "node", "settings", "slot", "what")
+    A value is the plain one of a slot, or a Variant when the item has a `source`. `links` are ids of items that this
+    one triggers. The last value is the last reported one: what deadbands are measured from.
+    """
+
+    __slots__ = (
+        "handle",
+        "id",
+        "interval_ms",
+        "lane",
+        "last_status",
+        "last_ticks",
+        "last_value",
+        "links",
+        "mode",
+        "pack",
+        "pending",
+        "plain",
+        "queue",
+        "settings",
+        "sibling",
+        "slot",
+        "source",
+        "triggered",
+    )
 
     def __init__(
-        self, item_id: int, node: Any, what: ua.ReadValueId, mode: ua.MonitoringMode, settings: Settings
+        self,
+        item_id: int,
+        handle: int,
+        slot: int | None,
+        source: Source | None,
+        mode: ua.MonitoringMode,
+        settings: Settings,
+        pack: Pack,
     ) -> None:
         self.id = item_id
-        self.node = node
-        self.what = what
+        self.handle = handle
+        # The slot whose publishing says that there may be something new; None for what has to be looked at.
+        self.slot = slot
+        self.source = source
         self.mode = mode
         self.settings = settings
-        # The slot whose publishing says that there may be something new; None for what has to be looked at.
-        follows = isinstance(node, Node) and what.AttributeId == ua.AttributeIds.Value
-        self.slot: int | None = node.slot if follows else None
-        self._last: ua.DataValue | None = None
-        self._queue: deque[ua.DataValue] = deque()
-
-    @property
-    def is_enabled(self) -> bool:
-        """False when it is not sampled at all."""
-        return self.mode != _DISABLED
+        self.pack = pack
+        self.plain = settings.is_plain
+        self.lane = Lane.OFF
+        self.interval_ms = 0.0  # of the timer that samples it
+        self.sibling: MonitoredItem | None = None  # the next item on the same slot
+        self.pending = False  # it stands in the subscription's line
+        self.triggered = False  # it reports once although it only samples
+        self.links: tuple[int, ...] = ()
+        self.last_status = _NOTHING
+        self.last_value: Any = None
+        self.last_ticks: Any = None
+        self.queue: list[tuple[Any, int, Any]] = _EMPTY
 
     @property
     def waiting(self) -> int:
         """How many values are to be reported now."""
-        return len(self._queue) if self.mode == _REPORTING else 0
+        return len(self.queue) if self.mode == REPORTING or self.triggered else 0
 
-    def offer(self, value: ua.DataValue) -> None:
-        """Queue a value that was just read, if it differs from the one before by the item's trigger."""
-        if self._last is not None and not self._differs(self._last, value):
-            return
-        self._last = value
-        queue, settings = self._queue, self.settings
-        if len(queue) < settings.queue_size:
-            queue.append(value)
-        elif settings.queue_size == 1:
-            queue[0] = value
-        elif settings.discard_oldest:
-            queue.popleft()
-            queue[0] = _overflown(queue[0])
-            queue.append(value)
-        else:
-            queue[-1] = _overflown(value)
-
-    def take(self, most: int) -> list[ua.MonitoredItemNotification]:
-        """Up to `most` of the waiting values, oldest first."""
-        queue = self._queue
-        taken: list[ua.MonitoredItemNotification] = []
-        while queue and len(taken) < most:
-            taken.append(
-                ua.MonitoredItemNotification(ClientHandle=ua.UInt32(self.settings.client_handle), Value=queue.popleft())
-            )
-        return taken
-
-    def change(self, settings: Settings) -> None:
-        """Take new settings; values that no longer fit into the queue go."""
-        self.settings = settings
-        while len(self._queue) > settings.queue_size:
-            if settings.discard_oldest:
-                self._queue.popleft()
-            else:
-                self._queue.pop()
-
-    def set_mode(self, mode: ua.MonitoringMode) -> None:
-        """Change the mode; a disabled item forgets what it saw, so that it reports at once when it is enabled."""
-        if mode == _DISABLED:
-            self._last = None
-            self._queue.clear()
-        self.mode = mode
-
-    def _differs(self, old: ua.DataValue, new: ua.DataValue) -> bool:
-        if old.StatusCode != new.StatusCode:
+    def is_news(self, value: Any, status: int, ticks: Any) -> bool:
+        """True when a sample is to be reported after the last one: a status always, then what the filter says."""
+        if status != self.last_status:
             return True
-        trigger = self.settings.trigger
-        if trigger == ua.DataChangeTrigger.Status:
+        change = self.settings.change
+        if change.trigger == _ONLY_STATUS:
             return False
-        if not same_value(old.Value, new.Value):
+        if change.trigger == _TIME_TOO and ticks != self.last_ticks:
             return True
-        return trigger == ua.DataChangeTrigger.StatusValueTimestamp and old.SourceTimestamp != new.SourceTimestamp
+        if change.deadband:
+            return is_beyond(self.last_value, value, change.deadband)
+        return not same(self.last_value, value)
 
-
-def same_value(old: ua.Variant | None, new: ua.Variant | None) -> bool:
-    """True when two values are the same for a client; NaN is NaN."""
-    if old == new:
+    def offer(self, value: Any, status: int, ticks: Any) -> bool:
+        """Queue a sample if it is news; True when it was."""
+        if not self.is_news(value, status, ticks):
+            return False
+        self.last_value, self.last_status, self.last_ticks = value, status, ticks
+        queue, settings = self.queue, self.settings
+        if not queue:
+            self.queue = [(value, status, ticks)]
+        elif len(queue) < settings.queue_size:
+            queue.append((value, status, ticks))
+        elif settings.queue_size == 1:
+            queue[0] = (value, status, ticks)
+        elif settings.discard_oldest:
+            del queue[0]
+            queue[0] = _overflown(*queue[0])
+            queue.append((value, status, ticks))
+        else:
+            queue[-1] = _overflown(value, status, ticks)
         return True
-    if old is None or new is None or old.VariantType != new.VariantType:
-        return False
-    first, second = old.Value, new.Value
-    return isinstance(first, float) and isinstance(second, float) and first != first and second != second  # noqa: PLR0124
+
+    def take(self, most: int, server: int) -> list[bytes]:
+        """Up to `most` of the waiting notifications, oldest first."""
+        taken, rest = self.queue[:most], self.queue[most:]
+        self.queue = rest or _EMPTY
+        if not rest:
+            self.triggered = False
+        return [self.pack(self.handle, *entry, server) for entry in taken]
+
+    def change(self, handle: int, settings: Settings, pack: Pack) -> None:
+        """Take new settings; values that no longer fit into the queue go."""
+        self.handle, self.settings, self.pack = handle, settings, pack
+        self.plain = settings.is_plain
+        size = settings.queue_size
+        if len(self.queue) > size:
+            self.queue = self.queue[-size:] if settings.discard_oldest else self.queue[:size]
+
+    def forget(self) -> None:
+        """Let the next sample be news, whatever it is."""
+        self.last_status, self.last_value, self.last_ticks = _NOTHING, None, None
+
+    def clear(self) -> None:
+        """Drop what waits."""
+        self.queue = _EMPTY
+        self.triggered = False
 
 
-def _overflown(value: ua.DataValue) -> ua.DataValue:
-    status = value.StatusCode.value if value.StatusCode is not None else 0
-    return replace(value, StatusCode=ua.StatusCode(ua.UInt32(status | _OVERFLOW)))
+_EMPTY: Final[list[tuple[Any, int, Any]]] = []  # shared by all items without a queue, never changed
+
+
+def _overflown(value: Any, status: int, ticks: Any) -> tuple[Any, int, Any]:
+    return value, status | _OVERFLOW, ticks

@@ -40,8 +40,17 @@ class Line(Protocol):
         """EndpointUrl of the client's Hello."""
         ...
 
+    @property
+    def room(self) -> int:
+        """Bytes that an answer of several parts should not exceed."""
+        ...
+
     def send(self, response: Any, request_id: int) -> None:
         """Send a response; does nothing when the connection is gone."""
+        ...
+
+    def send_packed(self, body: bytes, request_id: int) -> None:
+        """Send a response whose bytes are made already; does nothing when the connection is gone."""
         ...
 
 
@@ -64,6 +73,10 @@ class Request:
         """Send the response; does nothing when the connection is gone."""
         response.ResponseHeader.RequestHandle = self.header.RequestHandle
         self.line.send(response, self.id)
+
+    def answer_packed(self, body: bytes) -> None:
+        """Send a response whose bytes are made already; does nothing when the connection is gone."""
+        self.line.send_packed(body, self.id)
 
     def refuse(self, status: int) -> None:
         """Send a ServiceFault."""

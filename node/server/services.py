@@ -134,7 +134,9 @@ class Services:
                 ua.CreateSubscriptionParameters, lambda _, session, given: subscriptions.create(given, session)
             ),
             ids.ModifySubscriptionRequest_Encoding_DefaultBinary: Service(
-                ua.ModifySubscriptionParameters, lambda _, session, given: subscriptions.modify(given, session)
+                ua.ModifySubscriptionParameters,
+                lambda _, session, given: subscriptions.modify(given, session),
+                waits=True,
             ),
             ids.DeleteSubscriptionsRequest_Encoding_DefaultBinary: Service(
                 ua.DeleteSubscriptionsParameters,
@@ -152,7 +154,18 @@ class Services:
                 ua.PublishParameters, lambda request, session, given: subscriptions.publish(request, given, session)
             ),
             ids.RepublishRequest_Encoding_DefaultBinary: Service(
-                ua.RepublishParameters, lambda _, session, given: subscriptions.republish(given, session)
+                ua.RepublishParameters,
+                lambda request, session, given: subscriptions.republish(request, given, session),
+            ),
+            ids.TransferSubscriptionsRequest_Encoding_DefaultBinary: Service(
+                ua.TransferSubscriptionsParameters,
+                lambda request, session, given: subscriptions.transfer(request, given, session),
+                waits=True,
+                items="SubscriptionIds",
+                most=limits.operations,
+            ),
+            ids.SetTriggeringRequest_Encoding_DefaultBinary: Service(
+                ua.SetTriggeringParameters, lambda _, session, given: subscriptions.set_triggering(given, session)
             ),
             ids.CreateMonitoredItemsRequest_Encoding_DefaultBinary: Service(
                 ua.CreateMonitoredItemsParameters,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -44,6 +45,7 @@ class Session:
         self.nonce = b""
         self.touched_s = now_s
         self.browse_points: dict[bytes, object] = {}
+        self.served: Counter[int] = Counter()  # requests by the number of their service
         self.publisher: Publisher | None = None
 
     def new_nonce(self) -> bytes:
@@ -60,6 +62,8 @@ class SessionTable:
         self._clock = clock
         self._limits = limits
         self._changed = changed
+        self.timed_out = 0  # sessions that ended because their client was silent
+        self.aborted = 0  # sessions that ended with their connection, or to make room for others
         self._sessions: dict[ua.NodeId, Session] = {}
         self._by_bytes: dict[bytes, Session] = {}  # by the token's NodeId as it stands in requests
 
@@ -81,6 +85,7 @@ class SessionTable:
         if sum(session.line is line for session in waiting) >= self._limits.unactivated_per_connection:
             raise ServiceRefused(ua.StatusCodes.BadTooManySessions, "nobody logs into the sessions of this connection")
         if len(waiting) >= self._limits.unactivated_sessions:
+            self.aborted += 1
             self.close(waiting[0])
         if len(self._sessions) >= self._limits.sessions:
             self._make_room()
@@ -122,8 +127,7 @@ class SessionTable:
         session.caller = caller
         session.activated = True
         if session.publisher is not None:
-            for subscription in session.publisher.subscriptions.values():
-                subscription.role = caller.role
+            session.publisher.belong_to(caller)
         self.touch(session)
         self._changed(self.activated)
 
@@ -147,12 +151,14 @@ class SessionTable:
                 if session.publisher is not None:
                     session.publisher.forget_requests()
                 if not session.activated:
+                    self.aborted += 1
                     self.close(session)
 
     def _make_room(self) -> None:
         """End the session that is without its client longest, so that a client that dies often locks nobody out."""
         orphans = [session for session in self._sessions.values() if session.line is None]
         if orphans:
+            self.aborted += 1
             self.close(min(orphans, key=lambda session: session.touched_s))
 
     def expire(self) -> list[Session]:
@@ -163,6 +169,7 @@ class SessionTable:
             for session in self.all()
             if now - session.touched_s > (session.timeout_s if session.activated else self._limits.unactivated_s)
         ]
+        self.timed_out += len(ended)
         for session in ended:
             self.close(session)
         return ended

@@ -1,26 +1,32 @@
 """One subscription: its items, its cycle, and the messages that the client has not acknowledged yet.
 
-A cycle looks at what the process image has marked and at the few attributes that no slot stands for. That is the
-sampling: an item's sampling interval is a multiple of the publishing interval, and the client is told so.
+Items on points hold no values of their own: their slots are read when a message is packed. Only items with a queue, a
+timer or an attribute that no slot stands for keep what they have sampled.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import asyncio
+from collections import OrderedDict, deque
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from asyncua import ua
 
-from address_space.image import ProcessImage, Watch
-from address_space.model import Clock, ticks_to_datetime
+from address_space.image import ProcessImage
+from address_space.model import Clock
+from node.control.desk import Caller
 from node.server.limits import Limits
-from node.server.monitored_item import MonitoredItem
-from node.server.reading import AttributeReader
-from node.server.roles import Role
-from node.server.tasks import in_slices
+from node.server.monitored_item import DISABLED, REPORTING, SAMPLING, Lane, MonitoredItem, Settings
+from node.server.notification_packer import FIXED_BYTES, Pack, data_change, status_change
+from node.server.reading import AttributeReader, Stamps
+from node.server.sampling import MarkedItems, Sampler, timer_interval_ms
+from node.server.subscription_counts import SubscriptionCounts
+from node.server.tasks import TaskSet, in_slices
 
-_SEQUENCE_END = 2**32 - 1
+_SEQUENCE_END: Final = 2**32 - 1
+# Items that are looked at before others get a turn: 1 to 2 ms.
+_AT_ONCE: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,140 +58,172 @@ def revise(parameters: Any, limits: Limits) -> Rhythm:
     return Rhythm(interval, max(1, keep_alive), max(3, lifetime), notifications, parameters.Priority)
 
 
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """For whom a subscription works; another session gets it for the same user and application only."""
+
+    caller: Caller
+    certificate: bytes = b""  # DER of the client's application; empty without security
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A NotificationMessage as it goes over the wire."""
+
+    body: bytes
+    more: bool  # there is more to report after it
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What all subscriptions of a server look at."""
+
+    reader: AttributeReader
+    image: ProcessImage
+    clock: Clock
+    limits: Limits
+    tasks: TaskSet
+
+
 class Subscription:
     """Items of one client with one publishing interval."""
 
-    def __init__(
-        self,
-        subscription_id: int,
-        rhythm: Rhythm,
-        reader: AttributeReader,
-        image: ProcessImage,
-        clock: Clock,
-        limits: Limits,
-        *,
-        enabled: bool,
-    ) -> None:
+    def __init__(self, subscription_id: int, rhythm: Rhythm, world: World, owner: Owner, *, enabled: bool) -> None:
         self.id = subscription_id
         self.rhythm = rhythm
         self.enabled = enabled
-        self.role = Role.OBSERVER
+        self.owner = owner
         self.items: dict[int, MonitoredItem] = {}
         self.silent_cycles = 0  # since the last message
         self.lonely_cycles = 0  # since the client's last sign of life
         self.closed = False
         self.greeted = False  # the first message went out
-        self._reader = reader
-        self._image = image
-        self._clock = clock
-        self._limits = limits
-        self._watch = Watch()
-        self._by_slot: dict[int, list[MonitoredItem]] = {}
-        self._looked_at: dict[int, MonitoredItem] = {}  # items without a slot
-        self._due: OrderedDict[int, MonitoredItem] = OrderedDict()  # to be read when their cycle comes
-        self._reporting: OrderedDict[int, MonitoredItem] = OrderedDict()  # with something to report
-        self._cycle = 0
+        self.counts = SubscriptionCounts()
+        self._world = world
+        self._marked = MarkedItems(world.image)
+        self._looked: dict[int, MonitoredItem] = {}
+        self._pushed: dict[int, list[MonitoredItem]] = {}  # by slot
+        self._sampler = Sampler(world.image, world.clock, world.tasks, self._look)
+        # In the order in which they are reported: items that may have something to say.
+        self._line: deque[MonitoredItem] = deque()
         self._sequence = 0
-        self._unacknowledged: OrderedDict[int, ua.NotificationMessage] = OrderedDict()
+        self._unacknowledged: OrderedDict[int, bytes] = OrderedDict()
+        self._kept_bytes = 0
 
     # --- items
 
     def add(self, item: MonitoredItem) -> None:
         """Watch an item; its present value is reported in the next cycle."""
         self.items[item.id] = item
-        if item.slot is None:
-            self._looked_at[item.id] = item
-        else:
-            self._by_slot.setdefault(item.slot, []).append(item)
-            self._image.watch(item.slot, self._watch)
-        if item.is_enabled:
-            self._read(item)
+        self._enter(item)
 
     def remove(self, item_id: int) -> bool:
         """Watch an item no more; False when there is none with that id."""
         item = self.items.pop(item_id, None)
         if item is None:
             return False
-        for register in (self._looked_at, self._due, self._reporting):
-            register.pop(item_id, None)
-        if item.slot is not None:
-            rest = self._by_slot[item.slot]
-            rest.remove(item)
-            if not rest:
-                del self._by_slot[item.slot]
-                self._image.unwatch(item.slot, self._watch)
+        self._leave(item)
+        item.clear()
         return True
 
     def set_mode(self, item: MonitoredItem, mode: ua.MonitoringMode) -> None:
-        """Change how an item is monitored."""
-        was_enabled = item.is_enabled
-        item.set_mode(mode)
-        if item.is_enabled and not was_enabled:
-            self._read(item)
-        elif item.waiting:
-            self._reporting[item.id] = item
+        """Change how an item is monitored; a disabled one forgets what it saw, and reports at once when enabled."""
+        if mode == item.mode:
+            return
+        item.mode = mode
+        if mode == DISABLED:
+            item.forget()
+            item.clear()
+        self._move(item)
+        if item.waiting:
+            self._stand_in_line(item)
+
+    def change(self, item: MonitoredItem, handle: int, settings: Settings, pack: Pack) -> None:
+        """Watch an item with other settings."""
+        item.change(handle, settings, pack)
+        self._move(item)
+
+    def link(self, item: MonitoredItem, ids: tuple[int, ...]) -> None:
+        """Let an item trigger others: whenever it has news, those that only sample report what they have."""
+        item.links = ids
+        self._move(item)
+
+    async def change_rhythm(self, rhythm: Rhythm) -> None:
+        """Publish in another rhythm, with turns for others while the items are looked through."""
+        self.rhythm = rhythm
+        await in_slices(list(self.items.values()), self._move)
+
+    async def repeat_values(self) -> None:
+        """Report the present value of every reporting item, as if it were new."""
+        await in_slices(list(self.items.values()), self._repeat)
 
     def close(self) -> None:
         """Watch nothing any more."""
         self.closed = True
-        for slot in self._by_slot:
-            self._image.unwatch(slot, self._watch)
-        self.items.clear()
-        for register in (self._by_slot, self._looked_at, self._due, self._reporting):
+        self._sampler.close()
+        self._marked.close()
+        for slot in self._pushed:
+            self._world.image.unlisten(slot, self._published)
+        for register in (self.items, self._pushed, self._looked, self._line, self._unacknowledged):
             register.clear()
 
     # --- the cycle
 
     async def sample(self) -> None:
-        """One publishing cycle: look at what may have changed, with turns for others in between."""
-        self._cycle += 1
-        for slot in self._watch.take():
-            for item in self._by_slot.get(slot, ()):
-                if item.is_enabled:
-                    self._due[item.id] = item
-        for item in self._looked_at.values():
-            if item.is_enabled:
-                self._due[item.id] = item
-        due = [item for item in self._due.values() if self._cycle % item.settings.every == 0]
-        for item in due:
-            del self._due[item.id]
-        await in_slices(due, self._read)
+        """What belongs to a publishing cycle: look at what may have changed, with turns for others in between."""
+        plain: list[MonitoredItem] = []
+        slow = list(self._looked.values())
+        for item in self._marked.take():
+            (plain if item.source is None else slow).append(item)
+        for first in range(0, len(plain), _AT_ONCE):
+            if first:
+                await asyncio.sleep(0)
+            line = self._line
+            for item in plain[first : first + _AT_ONCE]:
+                if not item.pending:
+                    item.pending = True
+                    line.append(item)
+        if slow:
+            await in_slices(slow, self._look)
 
     @property
-    def has_news(self) -> bool:
-        """True when there is something to report."""
-        return self.enabled and bool(self._reporting)
+    def may_have_news(self) -> bool:
+        """True when there may be something to report; `message` knows."""
+        return self.enabled and bool(self._line)
 
     @property
-    def wants_to_send(self) -> bool:
-        """True when a message is due: news, the first message, or a sign of life."""
-        return self.has_news or not self.greeted or self.silent_cycles >= self.rhythm.keep_alive
+    def must_send(self) -> bool:
+        """True when a message is due even without news: the first one, or a sign of life."""
+        return not self.greeted or self.silent_cycles >= self.rhythm.keep_alive
 
-    def message(self) -> tuple[ua.NotificationMessage, bool]:
-        """The next message, and whether there is more to report after it."""
-        notifications = self._take() if self.enabled else []
+    def message(self, room: int) -> Message | None:
+        """The next message, of about `room` bytes at most; None when there is nothing to send.
+
+        Looks at a bounded number of items; `may_have_news` is True afterwards when there are more.
+        """
+        notifications = self._collect(room) if self.enabled else []
+        if not notifications and (self.may_have_news or not self.must_send):
+            return None
         self.silent_cycles = 0
         self.greeted = True
-        number = self._sequence + 1 if self._sequence < _SEQUENCE_END else 1
-        published: Any = ticks_to_datetime(self._clock.now())
-        message: Any = ua.NotificationMessage(SequenceNumber=ua.UInt32(number), PublishTime=published)
+        number = self._next_number
+        body = data_change(number, self._world.clock.now(), notifications)
         if notifications:
             self._sequence = number
-            message.NotificationData = [ua.DataChangeNotification(MonitoredItems=notifications)]
-            self._unacknowledged[number] = message
-            while len(self._unacknowledged) > self._limits.unacknowledged:
-                self._unacknowledged.popitem(last=False)
-        return message, self.has_news
+            self.counts.data_changes += len(notifications)
+            self._keep(number, body)
+        return Message(body, self.may_have_news)
 
-    def end_message(self, status: int) -> ua.NotificationMessage:
+    def end_message(self, status: int) -> bytes:
         """The message that says why the subscription has ended."""
-        published: Any = ticks_to_datetime(self._clock.now())
-        number: Any = ua.UInt32(self._sequence + 1)
-        message: Any = ua.NotificationMessage(SequenceNumber=number, PublishTime=published)
-        message.NotificationData = [ua.StatusChangeNotification(Status=ua.StatusCode(ua.UInt32(status)))]
-        return message  # type: ignore[no-any-return]
+        return status_change(self._next_number, self._world.clock.now(), status)
 
     # --- what the client has got
+
+    @property
+    def next_sequence(self) -> int:
+        """Number that the next message will have."""
+        return self._next_number
 
     @property
     def available(self) -> list[int]:
@@ -194,28 +232,180 @@ class Subscription:
 
     def acknowledge(self, number: int) -> bool:
         """Forget a message that the client has; False when it is not kept."""
-        return self._unacknowledged.pop(number, None) is not None
+        body = self._unacknowledged.pop(number, None)
+        self._kept_bytes -= len(body or b"")
+        return body is not None
 
-    def again(self, number: int) -> ua.NotificationMessage | None:
+    def again(self, number: int) -> bytes | None:
         """A message that the client did not get; None when it is not kept."""
         return self._unacknowledged.get(number)
 
-    # --- inside
+    # --- lanes
 
-    def _read(self, item: MonitoredItem) -> None:
+    def _lane(self, item: MonitoredItem) -> tuple[Lane, float]:
+        """How an item is to be sampled, and by which timer."""
+        settings, cycle = item.settings, self.rhythm.interval_ms
+        interval = settings.interval_ms
+        if item.mode == DISABLED:
+            return Lane.OFF, 0.0
+        if interval > cycle or (settings.queue_size > 1 and 0 < interval < cycle):
+            return Lane.TIMED, timer_interval_ms(interval)
+        if item.slot is None:
+            return Lane.LOOKED, 0.0
+        if settings.queue_size > 1:
+            return (Lane.TIMED, timer_interval_ms(interval)) if interval else (Lane.PUSHED, 0.0)
+        # What others may have to wait for, or what waits for others, is kept as it is sampled.
+        alone = item.source is not None or (item.mode == REPORTING and not item.links)
+        return (Lane.MARKED if alone else Lane.PUSHED), 0.0
+
+    def _enter(self, item: MonitoredItem) -> None:
+        item.lane, interval = self._lane(item)
+        slot = item.slot
+        if item.lane is Lane.OFF:
+            return
+        if item.lane is Lane.TIMED:
+            self._sampler.add(item, interval)
+        elif item.lane is Lane.LOOKED or slot is None:
+            self._looked[item.id] = item
+        elif item.lane is Lane.MARKED:
+            self._marked.add(slot, item)
+            if item.source is None and item.queue:
+                # It has no queue in this lane: the newest value stands for what was not reported.
+                item.clear()
+                item.forget()
+        else:
+            if slot not in self._pushed:
+                self._world.image.listen(slot, self._published)
+            self._pushed.setdefault(slot, []).append(item)
+        self._first_look(item)
+
+    def _leave(self, item: MonitoredItem) -> None:
+        slot, lane = item.slot, item.lane
+        item.lane = Lane.OFF
+        if lane is Lane.TIMED:
+            self._sampler.remove(item)
+        elif lane is Lane.LOOKED or slot is None:
+            self._looked.pop(item.id, None)
+        elif lane is Lane.MARKED:
+            self._marked.remove(slot, item)
+        elif lane is Lane.PUSHED:
+            rest = self._pushed[slot]
+            rest.remove(item)
+            if not rest:
+                del self._pushed[slot]
+                self._world.image.unlisten(slot, self._published)
+
+    def _move(self, item: MonitoredItem) -> None:
+        """Put an item into the lane that it belongs to now."""
         if item.id not in self.items:  # taken away while others had their turn
             return
-        item.offer(self._reader.value(item.node, item.what, self.role, item.settings.stamps))
-        if item.waiting:
-            self._reporting[item.id] = item
+        lane, interval = self._lane(item)
+        if lane is not item.lane or (lane is Lane.TIMED and interval != item.interval_ms):
+            self._leave(item)
+            self._enter(item)
 
-    def _take(self) -> list[ua.MonitoredItemNotification]:
-        taken: list[ua.MonitoredItemNotification] = []
-        while self._reporting and len(taken) < self.rhythm.max_notifications:
-            item_id, item = self._reporting.popitem(last=False)
-            if item.waiting:
-                taken += item.take(self.rhythm.max_notifications - len(taken))
-            if item.waiting:
-                self._reporting[item_id] = item
-                self._reporting.move_to_end(item_id, last=False)
+    def _first_look(self, item: MonitoredItem) -> None:
+        if item.lane is Lane.MARKED and item.source is None:
+            self._stand_in_line(item)
+        else:
+            self._look(item)
+
+    def _repeat(self, item: MonitoredItem) -> None:
+        if item.mode == REPORTING and item.lane is not Lane.OFF and not item.queue:
+            item.forget()
+            self._first_look(item)
+
+    # --- samples
+
+    def _look(self, item: MonitoredItem) -> None:
+        """Sample an item now."""
+        if item.lane is Lane.OFF:  # taken away while others had their turn
+            return
+        if item.source is None and item.slot is not None:
+            image, slot = self._world.image, item.slot
+            self._offer(item, image.values[slot], image.statuses[slot], image.sources[slot])
+        elif item.source is not None:
+            source = item.source
+            found = self._world.reader.value(source.node, source.what, self.owner.caller.role, _SOURCE_TIME)
+            status = 0 if found.StatusCode is None else found.StatusCode.value
+            self._offer(item, found.Value, status, found.SourceTimestamp)
+
+    def _published(self, slot: int, value: Any, status: int, ticks: int) -> None:
+        """The image has a sample for items that must not miss one."""
+        for item in self._pushed[slot]:
+            if item.source is None:
+                self._offer(item, value, status, ticks)
+            else:
+                self._look(item)
+
+    def _offer(self, item: MonitoredItem, value: Any, status: int, ticks: Any) -> None:
+        if not item.offer(value, status, ticks):
+            return
+        if item.mode == REPORTING:
+            self._stand_in_line(item)
+        for linked_id in item.links:
+            linked = self.items.get(linked_id)
+            if linked is not None and linked.mode == SAMPLING and linked.queue:
+                linked.triggered = True
+                self._stand_in_line(linked)
+
+    def _stand_in_line(self, item: MonitoredItem) -> None:
+        if not item.pending:
+            item.pending = True
+            self._line.append(item)
+
+    # --- messages
+
+    def _collect(self, room: int) -> list[bytes]:
+        """Notifications of the items in line, as many as fit into a message."""
+        image, line, server = self._world.image, self._line, self._world.clock.now()
+        values, statuses, sources = image.values, image.statuses, image.sources
+        most = max(1, min(self.rhythm.max_notifications, room // FIXED_BYTES))
+        taken: list[bytes] = []
+        add, next_in_line, marked = taken.append, line.popleft, Lane.MARKED
+        left = _AT_ONCE
+        while line and left and len(taken) < most:
+            left -= 1
+            item = next_in_line()
+            item.pending = False
+            if item.lane is marked and item.source is None:
+                slot = item.slot
+                value, status, ticks = values[slot], statuses[slot], sources[slot]  # type: ignore[index]  # it has one
+                if status == item.last_status:
+                    if item.plain:
+                        last = item.last_value
+                        if value == last or (value != value and last != last):  # noqa: PLR0124  # NaN
+                            continue
+                    elif not item.is_news(value, status, ticks):
+                        continue
+                item.last_value = value
+                item.last_status = status
+                item.last_ticks = ticks
+                add(item.pack(item.handle, value, status, ticks, server))
+            elif item.waiting:
+                taken += item.take(most - len(taken), server)
+                if item.waiting:
+                    item.pending = True
+                    line.appendleft(item)
+            else:
+                continue
+            if not item.settings.fixed:
+                most -= len(taken[-1]) // FIXED_BYTES
         return taken
+
+    @property
+    def _next_number(self) -> int:
+        return self._sequence + 1 if self._sequence < _SEQUENCE_END else 1
+
+    def _keep(self, number: int, body: bytes) -> None:
+        kept, limits = self._unacknowledged, self._world.limits
+        kept[number] = body
+        self._kept_bytes += len(body)
+        while len(kept) > limits.unacknowledged or (self._kept_bytes > limits.unacknowledged_bytes and len(kept) > 1):
+            _, dropped = kept.popitem(last=False)
+            self.counts.discarded += 1
+            self._kept_bytes -= len(dropped)
+
+
+# Samples are compared with their source times; which times are reported is the packer's business.
+_SOURCE_TIME: Final = Stamps(source=True, server=False)

@@ -5,23 +5,37 @@ A session sees its own subscriptions only: ids of others are unknown to it.
 
 from __future__ import annotations
 
+import hmac
 import itertools
-import math
 import secrets
-from typing import Any
+from typing import Any, Final
 
 from asyncua import ua
 
+# What the decoder makes; `ua.DataChangeFilter` is a subclass of it for clients.
+from asyncua.ua.uaprotocol_auto import DataChangeFilter
+
 from address_space.image import ProcessImage
-from address_space.model import Clock
+from address_space.model import Clock, Point
+from address_space.nodes import Node
+from address_space.values import variant_type
+from node.server.access import attribute
+from node.server.change_filter import FilterRefused, Measure, change_filter
+from node.server.identity import ANONYMOUS
 from node.server.limits import Limits
-from node.server.monitored_item import FilterRefused, MonitoredItem, Settings, trigger_of
+from node.server.monitored_item import MonitoredItem, Settings, Source
+from node.server.notification_packer import Pack, is_fixed, pack_objects, pack_of, republish_response
 from node.server.publisher import Publisher
 from node.server.reading import AttributeReader, Stamps, stamps
 from node.server.request import Request, ServiceRefused
+from node.server.sampling import timer_interval_ms
 from node.server.sessions import Session
-from node.server.subscription import Subscription, revise
+from node.server.subscription import Owner, Subscription, World, revise
 from node.server.tasks import TaskSet, in_slices
+
+_VALUE: Final = ua.AttributeIds.Value
+# Different ways to set up an item that are kept; a client has a handful.
+_SETTINGS_KEPT: Final = 1_000
 
 
 class SubscriptionService:
@@ -30,11 +44,14 @@ class SubscriptionService:
     def __init__(
         self, reader: AttributeReader, image: ProcessImage, clock: Clock, limits: Limits, tasks: TaskSet
     ) -> None:
+        self._world = World(reader, image, clock, limits, tasks)
         self._reader = reader
         self._image = image
         self._clock = clock
         self._limits = limits
         self._tasks = tasks
+        self._publishers: dict[int, Publisher] = {}  # by subscription
+        self._settings_known: dict[Settings, Settings] = {}
         # Ids do not begin at a known number after each start, so a client cannot mistake an old one for its own.
         self._ids = itertools.count(secrets.randbelow(2**30) + 1)
         self._item_ids = itertools.count(1)
@@ -44,17 +61,13 @@ class SubscriptionService:
     def create(self, parameters: ua.CreateSubscriptionParameters, session: Session) -> ua.CreateSubscriptionResponse:
         """A new subscription of the session. Raises ServiceRefused."""
         rhythm = revise(parameters, self._limits)
-        subscription = Subscription(
-            next(self._ids),
-            rhythm,
-            self._reader,
-            self._image,
-            self._clock,
-            self._limits,
-            enabled=bool(parameters.PublishingEnabled),
-        )
-        subscription.role = session.caller.role
-        _publisher(session, self).add(subscription)
+        self._forget_closed()
+        owner = Owner(session.caller, session.client_certificate)
+        enabled = bool(parameters.PublishingEnabled)
+        subscription = Subscription(next(self._ids), rhythm, self._world, owner, enabled=enabled)
+        publisher = _publisher(session, self)
+        publisher.add(subscription)
+        self._publishers[subscription.id] = publisher
         response: Any = ua.CreateSubscriptionResponse()
         response.Parameters.SubscriptionId = subscription.id
         _show(rhythm, response.Parameters)
@@ -64,13 +77,15 @@ class SubscriptionService:
         """What publishes for one session."""
         return Publisher(self._clock, self._limits, self._tasks)
 
-    def modify(self, parameters: ua.ModifySubscriptionParameters, session: Session) -> ua.ModifySubscriptionResponse:
+    async def modify(self, parameters: ua.ModifySubscriptionParameters, session: Session) -> Any:
         """Another rhythm for a subscription. Raises ServiceRefused."""
-        subscription = _publisher(session, self).find(parameters.SubscriptionId)
-        subscription.rhythm = revise(parameters, self._limits)
+        publisher = _publisher(session, self)
+        subscription = publisher.find(parameters.SubscriptionId)
+        rhythm = revise(parameters, self._limits)
+        await publisher.change_rhythm(subscription, rhythm)
         response: Any = ua.ModifySubscriptionResponse()
-        _show(subscription.rhythm, response.Parameters)
-        return response  # type: ignore[no-any-return]
+        _show(rhythm, response.Parameters)
+        return response
 
     def delete(self, parameters: ua.DeleteSubscriptionsParameters, session: Session) -> ua.DeleteSubscriptionsResponse:
         """End subscriptions."""
@@ -100,13 +115,68 @@ class SubscriptionService:
         """Take a Publish; its answer comes when there is something to say. Raises ServiceRefused."""
         _publisher(session, self).publish(request, parameters.SubscriptionAcknowledgements)
 
-    def republish(self, parameters: ua.RepublishParameters, session: Session) -> ua.RepublishResponse:
+    def republish(self, request: Request, parameters: ua.RepublishParameters, session: Session) -> None:
         """Send a message again. Raises ServiceRefused."""
         subscription = _publisher(session, self).find(parameters.SubscriptionId)
         message = subscription.again(parameters.RetransmitSequenceNumber)
         if message is None:
             raise ServiceRefused(ua.StatusCodes.BadMessageNotAvailable)
-        return ua.RepublishResponse(NotificationMessage=message)
+        request.answer_packed(republish_response(self._clock.now(), request.header.RequestHandle, message))
+
+    async def transfer(self, request: Request, parameters: ua.TransferSubscriptionsParameters, session: Session) -> Any:
+        """Take over subscriptions of another session of the same user and application."""
+        response: Any = ua.TransferSubscriptionsResponse()
+        response.Parameters.Results = [
+            await self._transfer(one, request, session, initial=bool(parameters.SendInitialValues))
+            for one in parameters.SubscriptionIds
+        ]
+        return response
+
+    async def _transfer(
+        self, subscription_id: int, request: Request, session: Session, *, initial: bool
+    ) -> ua.TransferResult:
+        self._forget_closed()
+        publisher, own = self._publishers.get(subscription_id), _publisher(session, self)
+        subscription = None if publisher is None else publisher.subscriptions.get(subscription_id)
+        if publisher is None or subscription is None:
+            return ua.TransferResult(_status(ua.StatusCodes.BadSubscriptionIdInvalid))
+        if publisher is not own and not _may_take(subscription.owner, session, secure=request.line.channel.is_secure):
+            return ua.TransferResult(_status(ua.StatusCodes.BadUserAccessDenied))
+        if publisher is not own:
+            if len(own.subscriptions) >= self._limits.subscriptions_per_session:
+                return ua.TransferResult(_status(ua.StatusCodes.BadTooManySubscriptions))
+            publisher.give_away(subscription_id)
+            subscription.owner = Owner(session.caller, session.client_certificate)
+            own.add(subscription)
+            self._publishers[subscription_id] = own
+        subscription.lonely_cycles = 0
+        result = ua.TransferResult(_status(0), [ua.UInt32(number) for number in subscription.available])
+        if initial:
+            await subscription.repeat_values()
+        return result
+
+    def _forget_closed(self) -> None:
+        self._publishers = {
+            one: publisher for one, publisher in self._publishers.items() if one in publisher.subscriptions
+        }
+
+    # --- methods of the Server object (OPC 10000-5 section 9.1 and 9.2)
+
+    def handles(self, subscription_id: int, session: Session) -> tuple[list[int], list[int]]:
+        """Server's and client's handles of all items of a subscription. Raises ServiceRefused."""
+        items = self._own(subscription_id, session).items.values()
+        return [item.id for item in items], [item.handle for item in items]
+
+    async def resend(self, subscription_id: int, session: Session) -> None:
+        """Report all present values again. Raises ServiceRefused."""
+        await self._own(subscription_id, session).repeat_values()
+
+    def _own(self, subscription_id: int, session: Session) -> Subscription:
+        self._forget_closed()
+        own = _publisher(session, self)
+        if subscription_id in self._publishers and subscription_id not in own.subscriptions:
+            raise ServiceRefused(ua.StatusCodes.BadUserAccessDenied)
+        return own.find(subscription_id)
 
     # --- items
 
@@ -153,24 +223,56 @@ class SubscriptionService:
         ]
         return response
 
+    def set_triggering(self, parameters: ua.SetTriggeringParameters, session: Session) -> Any:
+        """Link items to one that triggers them. Raises ServiceRefused for what concerns the whole request."""
+        subscription = _publisher(session, self).find(parameters.SubscriptionId)
+        added, removed = parameters.LinksToAdd or (), parameters.LinksToRemove or ()
+        if not added and not removed:
+            raise ServiceRefused(ua.StatusCodes.BadNothingToDo)
+        if len(added) + len(removed) > self._limits.operations:
+            raise ServiceRefused(ua.StatusCodes.BadTooManyOperations)
+        item = subscription.items.get(parameters.TriggeringItemId)
+        if item is None:
+            raise ServiceRefused(ua.StatusCodes.BadMonitoredItemIdInvalid)
+        links = dict.fromkeys(item.links)
+        response: Any = ua.SetTriggeringResponse()
+        # First the links that go, then those that come (OPC 10000-4 section 5.12.5.1).
+        response.Parameters.RemoveResults = [
+            _status(0 if links.pop(one, 0) is None else ua.StatusCodes.BadMonitoredItemIdInvalid) for one in removed
+        ]
+        response.Parameters.AddResults = [
+            _status(0 if one in subscription.items else ua.StatusCodes.BadMonitoredItemIdInvalid) for one in added
+        ]
+        links |= dict.fromkeys(one for one in added if one in subscription.items)
+        subscription.link(item, tuple(one for one in links if one in subscription.items))
+        return response
+
     def _create(
         self, subscription: Subscription, item: ua.MonitoredItemCreateRequest, wanted: Stamps
     ) -> ua.MonitoredItemCreateResult:
         result: Any = ua.MonitoredItemCreateResult()
-        status = self._fault(subscription, item.ItemToMonitor)
-        if status is None:
-            try:
-                settings = self._settings(subscription, item.RequestedParameters, item.ItemToMonitor, wanted)
-            except FilterRefused as error:
-                status = error.status
+        what = item.ItemToMonitor
+        status = self._fault(subscription, what)
+        try:
+            if status is None:
+                mode = ua.MonitoringMode(item.MonitoringMode)
+                node = self._reader.node(what.NodeId)
+                point = self._point(node, what)
+                slot = node.slot if isinstance(node, Node) and what.AttributeId == _VALUE else None
+                source = None if point is not None else Source(node, what)
+                settings, pack = self._settings(subscription, item.RequestedParameters, slot, source, point, wanted)
+        except FilterRefused as error:
+            status = error.status
+        except ValueError:
+            status = ua.StatusCodes.BadMonitoringModeInvalid
         if status is not None:
             result.StatusCode = _status(status)
             return result  # type: ignore[no-any-return]
-        node = self._reader.node(item.ItemToMonitor.NodeId)
-        made = MonitoredItem(next(self._item_ids), node, item.ItemToMonitor, item.MonitoringMode, settings)
+        handle = int(item.RequestedParameters.ClientHandle)
+        made = MonitoredItem(next(self._item_ids), handle, slot, source, mode, settings, pack)
         subscription.add(made)
         result.MonitoredItemId = made.id
-        result.RevisedSamplingInterval = settings.every * subscription.rhythm.interval_ms
+        result.RevisedSamplingInterval = settings.interval_ms
         result.RevisedQueueSize = settings.queue_size
         return result  # type: ignore[no-any-return]
 
@@ -182,13 +284,17 @@ class SubscriptionService:
         if item is None:
             result.StatusCode = _status(ua.StatusCodes.BadMonitoredItemIdInvalid)
             return result  # type: ignore[no-any-return]
+        point = None
+        if item.source is None and item.slot is not None:
+            _device, point = self._image.owner(item.slot)
+        parameters = wanted.RequestedParameters
         try:
-            settings = self._settings(subscription, wanted.RequestedParameters, item.what, times)
+            settings, pack = self._settings(subscription, parameters, item.slot, item.source, point, times)
         except FilterRefused as error:
             result.StatusCode = _status(error.status)
             return result  # type: ignore[no-any-return]
-        item.change(settings)
-        result.RevisedSamplingInterval = settings.every * subscription.rhythm.interval_ms
+        subscription.change(item, int(parameters.ClientHandle), settings, pack)
+        result.RevisedSamplingInterval = settings.interval_ms
         result.RevisedQueueSize = settings.queue_size
         return result  # type: ignore[no-any-return]
 
@@ -201,19 +307,65 @@ class SubscriptionService:
         if what.AttributeId == ua.AttributeIds.EventNotifier:
             # Nothing here makes events yet; an item that never reports would look as if all were well.
             return ua.StatusCodes.BadNotSupported
-        return self._reader.fault(what, subscription.role)
+        return self._reader.fault(what, subscription.owner.caller.role)
+
+    def _point(self, node: Any, what: ua.ReadValueId) -> Point | None:
+        """The point whose samples are the attribute as they stand in their slot; None for everything else."""
+        if what.AttributeId != _VALUE or what.IndexRange or not isinstance(node, Node) or node.slot is None:
+            return None
+        _device, point = self._image.owner(node.slot)
+        # Texts and health follow a slot too, but show something else than what stands there.
+        return point if node.member == point.id else None
 
     def _settings(
-        self, subscription: Subscription, wanted: ua.MonitoringParameters, what: ua.ReadValueId, times: Stamps
-    ) -> Settings:
-        trigger = trigger_of(wanted.Filter, what.AttributeId)
-        interval = subscription.rhythm.interval_ms
-        asked = float(wanted.SamplingInterval)
-        longest = self._limits.publishing_max_ms
-        # 0 asks for the fastest and a negative number for the publishing interval: both are one cycle, as is NaN.
-        every = max(1, math.ceil(min(asked, longest) / interval)) if asked > interval else 1
+        self,
+        subscription: Subscription,
+        wanted: ua.MonitoringParameters,
+        slot: int | None,
+        source: Source | None,
+        point: Point | None,
+        times: Stamps,
+    ) -> tuple[Settings, Pack]:
+        """How an item is to be sampled and packed. Raises FilterRefused."""
+        cycle = subscription.rhythm.interval_ms
         queue = min(max(wanted.QueueSize, 1), self._limits.queue_size)
-        return Settings(wanted.ClientHandle, every, queue, bool(wanted.DiscardOldest), trigger, times)
+        asked = float(wanted.SamplingInterval)
+        # A negative number asks for the publishing interval, as does NaN; 0 for the fastest: each publish of the
+        # point, or each cycle where nothing says that there is something new.
+        interval = cycle if not asked >= 0 or (asked == 0 and slot is None) else asked
+        interval = min(interval, self._limits.publishing_max_ms)
+        if interval > cycle or (queue > 1 and 0 < interval < cycle):
+            interval = timer_interval_ms(interval)
+        if point is not None:
+            measure, pack, fixed = Measure(variant_type(point), point.range), pack_of(point, times), is_fixed(point)
+        else:
+            measure, pack, fixed = self._measure(wanted.Filter, source), pack_objects(times), False
+        attribute_id = _VALUE if source is None else source.what.AttributeId
+        change = change_filter(wanted.Filter, attribute_id, measure)
+        settings = Settings(interval, queue, bool(wanted.DiscardOldest), change, times, fixed)
+        if len(self._settings_known) >= _SETTINGS_KEPT:
+            self._settings_known.clear()
+        return self._settings_known.setdefault(settings, settings), pack
+
+    def _measure(self, wanted: Any, source: Source | None) -> Measure:
+        """What a deadband needs to know of an attribute that no slot stands for."""
+        found = None
+        if isinstance(wanted, DataChangeFilter) and source is not None:
+            found = attribute(source.node, source.what.AttributeId)
+        known = None if found is None or found.Value is None else found.Value.VariantType
+        return Measure(known if isinstance(known, ua.VariantType) else ua.VariantType.Null)
+
+
+def _may_take(owner: Owner, session: Session, *, secure: bool) -> bool:
+    """True for the same user and application; who is anonymous is known by its certificate only.
+
+    OPC 10000-4 section 5.13.7.
+    """
+    if owner.caller.user != session.caller.user:
+        return False
+    if not hmac.compare_digest(owner.certificate, session.client_certificate):
+        return False
+    return secure or session.caller.user != ANONYMOUS.user
 
 
 def _publisher(session: Session, service: SubscriptionService) -> Publisher:

@@ -6,127 +6,23 @@ from typing import Any
 
 import pytest
 from asyncua import ua
-from asyncua.server.address_space import AttributeValue, NodeData
 
-from address_space.image import ProcessImage
-from address_space.model import Batch, DataType, Device, DeviceClass, Point, PointKind, device_model
-from address_space.nodes import Node, NodeMap
-from address_space.shape import Shape
+from address_space.model import Range
+from node.server.change_filter import ChangeFilter, FilterRefused, Measure, change_filter, same
 from node.server.limits import Limits
-from node.server.monitored_item import FilterRefused, MonitoredItem, Settings, same_value, trigger_of
-from node.server.publisher import Publisher
-from node.server.reading import AttributeReader, Stamps
-from node.server.request import Request, ServiceRefused
-from node.server.subscription import Rhythm, Subscription, revise
-from node.server.tasks import TaskSet
+from node.server.request import ServiceRefused
+from node.server.subscription import Rhythm, revise
 from tests.fake_clock import FakeClock
+from tests.node.server.subscription_bench import TRIGGER, VALUE, Bench
 
-VALUE = ua.AttributeIds.Value
-TRIGGER = ua.DataChangeTrigger
-MODEL = device_model("m", DeviceClass.GENERIC, (Point("power", "P", "", DataType.DOUBLE, PointKind.ANALOG),))
-PLAIN = ua.NodeId(1, 1)
-POWER = ua.NodeId("d.power", 4)
-
-
-class Line:
-    """A connection that keeps its answers."""
-
-    peer = "127.0.0.1"
-    hello_url = ""
-    channel: Any = None
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[int, Any]] = []
-
-    def send(self, response: Any, request_id: int) -> None:
-        self.sent.append((request_id, response))
-
-
-class Bench:
-    """One publisher over an image with one point and one node that no slot stands for."""
-
-    def __init__(self, clock: FakeClock, limits: Limits | None = None) -> None:
-        self.clock = clock
-        self.limits = limits or Limits()
-        self.tasks = TaskSet()
-        self.image = ProcessImage((Device("d", MODEL),), clock)
-        self.nodes = NodeMap()
-        self.plain = AttributeValue(ua.DataValue(ua.Variant(1, ua.VariantType.Int32)))
-        node = NodeData(PLAIN)
-        node.attributes[VALUE] = self.plain
-        self.nodes[PLAIN] = node
-        self.reader = AttributeReader(self.nodes, clock)
-        self.publisher = Publisher(clock, self.limits, self.tasks)
-        self.line = Line()
-        self._requests = 0
-        self._items = 0
-
-    def power(self, value: float | None, status: int = 0) -> None:
-        self.image.publish(Batch((0,), (value,), (status,), self.clock.now()))
-
-    def subscribe(self, rhythm: Rhythm | None = None, *, enabled: bool = True, number: int = 1) -> Subscription:
-        rhythm = rhythm or Rhythm(1000.0, 10, 30, 1000, 0)
-        subscription = Subscription(number, rhythm, self.reader, self.image, self.clock, self.limits, enabled=enabled)
-        self.publisher.add(subscription)
-        return subscription
-
-    def watch(self, subscription: Subscription, node_id: ua.NodeId = POWER, **settings: Any) -> MonitoredItem:
-        self._items += 1
-        values = {"client_handle": self._items, "every": 1, "queue_size": 1, "discard_oldest": True}
-        values |= {"trigger": TRIGGER.StatusValue, "stamps": Stamps(True, False)} | settings
-        mode = values.pop("mode", ua.MonitoringMode.Reporting)
-        node = self.nodes.get(node_id) if node_id == PLAIN else self._power_node()
-        item = MonitoredItem(self._items, node, ua.ReadValueId(node_id, VALUE), mode, Settings(**values))
-        subscription.add(item)
-        return item
-
-    def _power_node(self) -> Node:
-        def live(_node: Node) -> ua.DataValue:
-            sample = self.image.sample(0)
-            kind = ua.VariantType.Null if sample.value is None else ua.VariantType.Double
-            return ua.DataValue(ua.Variant(sample.value, kind), ua.StatusCode(sample.status))
-
-        shape = Shape(
-            ua.NodeClass.Variable, ua.QualifiedName("Power", 3), ua.LocalizedText("P"), None, {}, {VALUE: live}, (), 0
-        )
-
-        class Owner:
-            id, namespace, first_slot = "d", 4, 0
-
-            def shape(self, _member: str) -> Shape | None:
-                return shape
-
-        return Node(POWER, self.nodes, Owner(), "power", shape)
-
-    def publish(self, *acknowledged: tuple[int, int], hint_ms: int = 0) -> None:
-        self._requests += 1
-        header = ua.RequestHeader(RequestHandle=self._requests, TimeoutHint=hint_ms)
-        request = Request(self.line, self._requests, header, self.clock.monotonic())
-        self.publisher.publish(request, [ua.SubscriptionAcknowledgement(*each) for each in acknowledged])
-
-    def heard(self) -> list[Any]:
-        """What came since the last look: reported values per message, or the name of a fault."""
-        sent, self.line.sent = self.line.sent, []
-        return [_heard(response) for _, response in sent]
-
-
-def _heard(response: Any) -> Any:
-    if isinstance(response, ua.ServiceFault):
-        return response.ResponseHeader.ServiceResult.name
-    values: list[Any] = []
-    for data in response.Parameters.NotificationMessage.NotificationData:
-        if isinstance(data, ua.StatusChangeNotification):
-            return data.Status.name
-        values += [each.Value.Value.Value for each in data.MonitoredItems]
-    return values
+DOUBLE = Measure(ua.VariantType.Double)
 
 
 @pytest.fixture
 async def bench(clock: FakeClock) -> AsyncIterator[Bench]:
     bench = Bench(clock)
     yield bench
-    bench.publisher.close()
-    await bench.tasks.close()
+    await bench.close()
 
 
 async def test_first_value_then_changes_once_a_cycle(bench: Bench, clock: FakeClock) -> None:
@@ -198,18 +94,18 @@ async def test_status_alone_is_a_change_and_time_alone_is_not(bench: Bench, cloc
 
 
 async def test_value_without_a_slot_is_looked_at_each_cycle(bench: Bench, clock: FakeClock) -> None:
-    bench.watch(bench.subscribe(), PLAIN)
+    bench.watch(bench.subscribe(), None)
     bench.publish()
     bench.publish()
     await clock.advance(0.5)
-    bench.plain.value = ua.DataValue(ua.Variant(2, ua.VariantType.Int32))
+    bench.show(2)
     await clock.advance(1.0)
     assert bench.heard() == [[1], [2]]
 
 
 async def test_slow_item_is_sampled_at_its_own_interval(bench: Bench, clock: FakeClock) -> None:
     bench.power(0.0)
-    bench.watch(bench.subscribe(), every=3)
+    bench.watch(bench.subscribe(), interval_ms=3000.0)
     for _ in range(10):
         bench.publish()
     await clock.advance(0.5)
@@ -217,7 +113,7 @@ async def test_slow_item_is_sampled_at_its_own_interval(bench: Bench, clock: Fak
     for number in range(1, 7):
         bench.power(float(number))
         await clock.advance(1.0)
-    assert [each for each in bench.heard() if each] == [[2.0], [5.0]]
+    assert [each for each in bench.heard() if each] == [[3.0], [6.0]]
 
 
 @pytest.mark.parametrize(
@@ -228,7 +124,7 @@ async def test_full_queue_says_that_values_were_lost(
     bench: Bench, clock: FakeClock, oldest: bool, kept: list[float], overflown: list[bool]
 ) -> None:
     bench.power(1.0)
-    bench.watch(bench.subscribe(), queue_size=3, discard_oldest=oldest)
+    bench.watch(bench.subscribe(), queue=3, oldest=oldest)
     for number in range(2, 6):
         bench.power(float(number))
         await clock.advance(1.0)
@@ -291,7 +187,7 @@ async def test_message_is_kept_until_it_is_acknowledged(bench: Bench, clock: Fak
     assert subscription.available == [1]
     message = subscription.again(1)
     assert message is not None
-    assert message.SequenceNumber == 1
+    assert message[:4] == b"\x01\0\0\0", "its sequence number"
     bench.publish((1, 1), (1, 7), (9, 1))
     bench.power(2.0)
     await clock.advance(1.0)
@@ -409,30 +305,49 @@ def test_rhythm_is_within_bounds(asked: tuple[Any, ...], revised: Rhythm) -> Non
 
 
 def test_filters() -> None:
-    assert trigger_of(None, VALUE) == TRIGGER.StatusValue
-    assert trigger_of(ua.ExtensionObject(), VALUE) == TRIGGER.StatusValue
-    assert trigger_of(ua.DataChangeFilter(TRIGGER.Status, 0, 0.0), VALUE) == TRIGGER.Status
+    assert change_filter(None, VALUE, DOUBLE) == ChangeFilter()
+    assert change_filter(ua.ExtensionObject(), VALUE, DOUBLE) == ChangeFilter()
+    assert change_filter(ua.DataChangeFilter(TRIGGER.Status, 0, 0.0), VALUE, DOUBLE).trigger == TRIGGER.Status
+    absolute = ua.DataChangeFilter(TRIGGER.StatusValue, ua.DeadbandType.Absolute, 2.5)
+    assert change_filter(absolute, VALUE, DOUBLE).deadband == 2.5
+    percent = ua.DataChangeFilter(TRIGGER.StatusValue, ua.DeadbandType.Percent, 5.0)
+    ranged = Measure(ua.VariantType.Double, Range(-100.0, 300.0))
+    assert change_filter(percent, VALUE, ranged).deadband == 20.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "measure", "status"),
+    [
+        ("Absolute", -1.0, DOUBLE, "BadDeadbandFilterInvalid"),
+        ("Absolute", float("nan"), DOUBLE, "BadDeadbandFilterInvalid"),
+        ("Absolute", float("inf"), DOUBLE, "BadDeadbandFilterInvalid"),
+        ("Absolute", 1.0, Measure(ua.VariantType.String), "BadFilterNotAllowed"),
+        ("Absolute", 1.0, Measure(ua.VariantType.Boolean), "BadFilterNotAllowed"),
+        ("Percent", 1.0, DOUBLE, "BadFilterNotAllowed"),
+        ("Percent", 101.0, Measure(ua.VariantType.Double, Range(0.0, 1.0)), "BadDeadbandFilterInvalid"),
+        ("Percent", -0.1, Measure(ua.VariantType.Double, Range(0.0, 1.0)), "BadDeadbandFilterInvalid"),
+        ("Percent", 1.0, Measure(ua.VariantType.String, Range(0.0, 1.0)), "BadFilterNotAllowed"),
+    ],
+)
+def test_deadbands_that_make_no_sense_are_refused(kind: str, value: float, measure: Measure, status: str) -> None:
+    with pytest.raises(FilterRefused, match=status):
+        change_filter(ua.DataChangeFilter(TRIGGER.StatusValue, ua.DeadbandType[kind], value), VALUE, measure)
+
+
+def test_filters_that_an_attribute_cannot_have_are_refused() -> None:
     for wanted, attribute, status in (
-        (
-            ua.DataChangeFilter(TRIGGER.StatusValue, ua.DeadbandType.Absolute, 1.0),
-            VALUE,
-            "BadMonitoredItemFilterUnsupported",
-        ),
-        (
-            ua.DataChangeFilter(TRIGGER.StatusValue, ua.DeadbandType.Percent, 1.0),
-            VALUE,
-            "BadMonitoredItemFilterUnsupported",
-        ),
         (ua.AggregateFilter(), VALUE, "BadMonitoredItemFilterUnsupported"),
         (ua.EventFilter(), VALUE, "BadFilterNotAllowed"),
         (ua.DataChangeFilter(TRIGGER.Status, 0, 0.0), ua.AttributeIds.DisplayName, "BadFilterNotAllowed"),
     ):
         with pytest.raises(FilterRefused, match=status):
-            trigger_of(wanted, attribute)
+            change_filter(wanted, attribute, DOUBLE)
 
 
 def test_not_a_number_is_itself() -> None:
     nan = ua.Variant(float("nan"), ua.VariantType.Double)
-    assert same_value(nan, ua.Variant(float("nan"), ua.VariantType.Double))
-    assert not same_value(nan, ua.Variant(1.0, ua.VariantType.Double))
-    assert not same_value(ua.Variant(1, ua.VariantType.Int32), ua.Variant(1, ua.VariantType.Int64))
+    assert same(nan, ua.Variant(float("nan"), ua.VariantType.Double))
+    assert not same(nan, ua.Variant(1.0, ua.VariantType.Double))
+    assert not same(ua.Variant(1, ua.VariantType.Int32), ua.Variant(1, ua.VariantType.Int64))
+    assert same(float("nan"), float("nan"))
+    assert not same(None, 1.0)
