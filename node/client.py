@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -33,13 +34,32 @@ _CHUNK: Final = 500  # nodes in one Read or CreateMonitoredItems
 _DI_URI: Final = "http://opcfoundation.org/UA/DI/"
 _DEVICE_SET: Final = 5001  # OPC 10000-100 annex A
 _SITE_URI: Final = "urn:gridnode:site:"
+_SITE_OBJECT: Final = "_site"  # the folders of a site begin with this and a dot
+_BUSES: Final = "_site.Buses"
 _POLICIES: Final = (SecurityPolicyAes256Sha256RsaPss, SecurityPolicyBasic256Sha256, SecurityPolicyAes128Sha256RsaOaep)
 _NOT_TRUSTED: Final = ("BadSecurityChecksFailed", "BadCertificateUntrusted", "BadCertificateUseNotAllowed")
+# What a node says that stops, or whose connection broke while it was asked.
+_GONE: Final = (
+    "BadConnectionClosed",
+    "BadSecureChannelClosed",
+    "BadServerHalted",
+    "BadShutdown",
+    "BadTimeout",
+    "BadRequestTimeout",
+)
+_NO_BOUND: Final = ua.StatusCodes.BadBoundNotFound
+# How a node writes the codes of an input (`argument_description` of address_space/methods.py).
+_CODES: Final = re.compile(r"Codes: (.+)\.$")
+_CODE: Final = re.compile(r"(-?\d+) (.+)")
 _WRONG_USER: Final = ("BadUserAccessDenied", "BadIdentityTokenRejected", "BadIdentityTokenInvalid")
 
 
 class ClientError(Exception):
     """Something could not be done on the node; the text says what and what to do."""
+
+
+class NodeGone(ClientError):
+    """The node does not answer, or no longer; it may be back later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +78,8 @@ class Offer:
     application_uri: str
     certificate: bytes = field(repr=False)  # DER, without CAs; empty when it has none
     encrypted: bool  # an encrypted endpoint can be had
-    open: bool  # it lets anonymous clients in without encryption
+    anonymous: bool  # it lets clients in without a user
+    open: bool  # and without encryption, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +125,14 @@ async def offer(url: str) -> Offer:
     if not endpoints:
         raise ClientError(f"{url} offers no endpoint")
     certificate = next((e.ServerCertificate for e in endpoints if e.ServerCertificate), b"")
-    open_ = any(
-        e.SecurityMode == ua.MessageSecurityMode.None_
-        and any(token.TokenType == ua.UserTokenType.Anonymous for token in e.UserIdentityTokens)
-        for e in endpoints
-    )
+    anonymous = [e for e in endpoints if any(t.TokenType == ua.UserTokenType.Anonymous for t in e.UserIdentityTokens)]
     return Offer(
         url=url,
         application_uri=str(endpoints[0].Server.ApplicationUri or ""),
         certificate=bytes(split_chain(certificate)[0]) if certificate else b"",
         encrypted=any(_encrypts(e) for e in endpoints),
-        open=open_,
+        anonymous=bool(anonymous),
+        open=any(e.SecurityMode == ua.MessageSecurityMode.None_ for e in anonymous),
     )
 
 
@@ -160,9 +178,17 @@ class NodeClient:
     # --- what there is
 
     async def devices(self) -> tuple[str, ...]:
-        """Ids of all devices, buses and of the node itself where it shows them."""
+        """Ids of all devices."""
         found = await self._children(ua.NodeId(ua.Int32(_DEVICE_SET), ua.Int16(self._di)), ua.NodeClass.Object)
         return tuple(device for device, _ in found)
+
+    async def others(self) -> tuple[str, ...]:
+        """Ids of what has points of its own beside the devices: the buses and the node itself."""
+        organizes, objects = ua.ObjectIds.Organizes, ua.NodeClass.Object
+        top = [name for name, _ in await self._children(self._id(_SITE_OBJECT), objects, organizes)]
+        buses = await self._children(self._id(_BUSES), objects, organizes) if _BUSES in top else ()
+        folders = f"{_SITE_OBJECT}."
+        return (*(bus for bus, _ in buses), *(name for name in top if not name.startswith(folders)))
 
     async def points(self, device: str) -> tuple[tuple[str, str], ...]:
         """Path and label of each point of a device, in the order of its model."""
@@ -186,11 +212,11 @@ class NodeClient:
             found.append(RemotePoint(path, label, _plain(unit.DisplayName) if unit is not None else "", texts))
         return tuple(found)
 
-    async def _children(self, parent: ua.NodeId, kind: ua.NodeClass) -> tuple[tuple[str, str], ...]:
+    async def _children(
+        self, parent: ua.NodeId, kind: ua.NodeClass, by: int = ua.ObjectIds.HasComponent
+    ) -> tuple[tuple[str, str], ...]:
         node = self._client.get_node(parent)
-        references = await node.get_references(
-            ua.ObjectIds.HasComponent, ua.BrowseDirection.Forward, ua.NodeClass(kind)
-        )
+        references = await node.get_references(by, ua.BrowseDirection.Forward, ua.NodeClass(kind))
         return tuple(
             (str(ref.NodeId.Identifier), _plain(ref.DisplayName))
             for ref in references
@@ -215,22 +241,26 @@ class NodeClient:
                     raise ClientError(f"{path} cannot be watched: {result.name}")
 
     async def history(self, path: str, start: datetime, end: datetime, page: int = 1000) -> AsyncIterator[Reading]:
-        """Recorded samples from `start` to `end` in time order; raises ClientError where nothing is recorded."""
+        """Recorded samples from `start` to `end` in time order; raises ClientError for a point that is not recorded.
+
+        The sample that held at `start` comes first, with its own time, which is before; one behind `end` may come last.
+        """
         details = ua.ReadRawModifiedDetails()
         details.IsReadModified = False
         details.StartTime = start.astimezone(UTC)
         details.EndTime = end.astimezone(UTC)
         details.NumValuesPerNode = ua.UInt32(page)
-        details.ReturnBounds = False
+        details.ReturnBounds = True
         node = self._client.get_node(self._id(path))
         more: bytes | None = None
         while True:
             result = await node.history_read(details, more)
             if not result.StatusCode.is_good():
-                raise ClientError(f"{path} has no history here: {result.StatusCode.name}")
+                raise ClientError(_no_history(path, result.StatusCode.name))
             data: Any = result.HistoryData
             for value in data.DataValues or ():
-                yield _reading(value)
+                if _code(value) != _NO_BOUND:
+                    yield _reading(value)
             more = result.ContinuationPoint
             if not more:
                 return
@@ -294,10 +324,11 @@ class NodeClient:
         kind: ua.NodeId = argument.DataType
         if kind.NamespaceIndex == 0 and isinstance(kind.Identifier, int) and kind.Identifier <= ua.VariantType.String:
             variant_type = ua.VariantType(kind.Identifier)
+            names = _codes(_plain(argument.Description))
         else:
             variant_type = ua.VariantType.Int32  # enumerations travel as Int32 (OPC 10000-6 section 5.2.4)
             names = await self._names(kind)
-            word = str(names.get(word.lower(), word))
+        word = str(names.get(word.lower(), word))
         try:
             value = _parse(word, variant_type)
         except ValueError as error:
@@ -332,6 +363,21 @@ class _Handler:
 
     def status_change_notification(self, status: Any) -> None:
         """The subscription ended; the connection says so itself."""
+
+
+def _codes(description: str) -> dict[str, int]:
+    """Codes by name, in small letters, of an input that is described with them."""
+    found = _CODES.search(description)
+    entries = [_CODE.fullmatch(entry) for entry in found[1].split(", ")] if found is not None else []
+    return {entry[2].lower(): int(entry[1]) for entry in entries if entry is not None}
+
+
+def _no_history(path: str, status: str) -> str:
+    if status == "BadNodeIdUnknown":
+        return f"there is no point {path!r}; `gridnode watch` shows what there is"
+    if status == "BadHistoryOperationUnsupported":
+        return f"{path} is not recorded; `historize: true` at that point of a device changes that"
+    return f"{path} has no history here: {status}"
 
 
 def _check_url(url: str) -> None:
@@ -415,21 +461,23 @@ def _explained(url: str, *, encrypted: bool, thumbprint: str = "") -> Any:
     try:
         yield
     except ConnectionRefusedError as error:
-        raise ClientError(f"nobody listens on {url}; is the node running? (gridnode run SITE)") from error
+        raise NodeGone(f"nobody listens on {url}; is the node running? (gridnode run SITE)") from error
     except socket.gaierror as error:
-        raise ClientError(f"the host of {url} is not known: {error.strerror}") from error
+        raise NodeGone(f"the host of {url} is not known: {error.strerror}") from error
     except TimeoutError as error:
-        raise ClientError(f"{url} does not answer") from error
+        raise NodeGone(f"{url} does not answer") from error
     except ua.UaStatusCodeError as error:
         name = status_text(error.code)
         if name in _WRONG_USER:
             raise ClientError(f"{url} refused the login ({name}): wrong user or password, or none given") from error
         if name in _NOT_TRUSTED and encrypted:
             raise ClientError(untrusted) from error
+        if name in _GONE:
+            raise NodeGone(f"the connection to {url} broke: {name}") from error
         raise ClientError(f"{url} refused: {name}") from error
     except OSError as error:
         if thumbprint:  # it closed the connection while the channel was being opened
-            raise ClientError(f"{url} closed the connection. If {untrusted}") from error
-        raise ClientError(f"the connection to {url} broke: {error.strerror or error}") from error
+            raise NodeGone(f"{url} closed the connection. If {untrusted}") from error
+        raise NodeGone(f"the connection to {url} broke: {error.strerror or error}") from error
     except ua.UaError as error:
         raise ClientError(f"{url} answered what was not expected: {error}") from error

@@ -7,14 +7,14 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from node.cli.options import explained, fail, password, site_path
+from node.cli.options import explained, fail, password, site_path, site_words
 from node.client import ClientError, Login, NodeClient, Offer, connected, offer
 from node.clock import RealClock
 from node.config import load_site
@@ -22,6 +22,8 @@ from node.identity import CLIENT, client_identity, own_folder, site_pki
 from node.logs import configure
 from node.server.certificate import read_certificate
 from node.server.pki import OwnCertificate, Pki
+from node.server.roles import Role
+from node.server.users import User, UsersFileError, UserStore
 from node.site import LoggingConfig, Site
 
 UrlOption = Annotated[
@@ -46,33 +48,60 @@ class Where:
 
 
 def run_client(work: Coroutine[Any, Any, None]) -> None:
-    """Run a client command; what it cannot do is said, Ctrl-C ends it."""
+    """Run a client command; what it cannot do is said, Ctrl-C and a reader that has enough end it."""
     try:
         with explained():
             asyncio.run(work)
+    except ReaderGone:
+        # What is still in the buffer has nobody to go to; Python would complain at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except ClientError as error:
         fail(str(error))
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 
 
-@asynccontextmanager
-async def session(where: Where) -> AsyncIterator[NodeClient]:
-    """A session on the node that the options name. Raises ClientError, and what `explained` explains."""
-    configure(LoggingConfig(level="WARNING"))
-    # Whatever the library says of refused logins and lost connections, we say in words that help.
-    logging.getLogger("asyncua").setLevel(logging.CRITICAL + 1)
-    site = load_site(site_path(where.site)) if where.url is None else None
-    found = await offer(where.url or local_url(site))
-    user = where.user
-    if user is None and where.must_log_in:
-        user = _ask_user()
-    own: OwnCertificate | None = None
-    if user is not None or not found.open:
-        own = _certificate(site, found)
-    login = None if user is None else Login(user, password(where.password_file, user, new=False))
-    async with connected(found, login, own) as client:
-        yield client
+class ReaderGone(Exception):  # it names a state of affairs, as PortTaken does
+    """Whoever read our lines has enough of them: `gridnode watch | head`."""
+
+
+def put(line: str) -> None:
+    """Print a line at once. Raises ReaderGone."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError as error:
+        raise ReaderGone from error
+
+
+class Access:
+    """The node that the options name. A password is asked for once, however many sessions there are."""
+
+    def __init__(self, where: Where) -> None:
+        """Find the site, if it is one of this machine. Raises ConfigError."""
+        configure(LoggingConfig(level="WARNING"))
+        # Whatever the library says of refused logins and lost connections, we say in words that help.
+        logging.getLogger("asyncua").setLevel(logging.CRITICAL + 1)
+        self._where = where
+        self._site = load_site(site_path(where.site)) if where.url is None else None
+        self._login: Login | None = None
+        self.url = where.url or local_url(self._site)
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[NodeClient]:
+        """A session on the node. Raises ClientError, and what `explained` explains."""
+        where = self._where
+        found = await offer(self.url)
+        if self._login is None and (where.user is not None or where.must_log_in or not found.anonymous):
+            user = where.user if where.user is not None else _ask_user(self._site)
+            self._login = Login(user, password(where.password_file, user, new=False))
+        own = None if found.open and self._login is None else _certificate(self._site, found)
+        async with connected(found, self._login, own) as client:
+            yield client
+
+
+def session(where: Where) -> AbstractAsyncContextManager[NodeClient]:
+    """One session on the node that the options name. Raises ClientError, and what `explained` explains."""
+    return Access(where).session()
 
 
 def local_url(site: Site | None) -> str:
@@ -84,10 +113,37 @@ def local_url(site: Site | None) -> str:
     return f"opc.tcp://{f'[{host}]' if ':' in host else host}:{site.server.listen.port}"
 
 
-def _ask_user() -> str:
+def _ask_user(site: Site | None) -> str:
+    known = _users(site)
     if not sys.stdin.isatty():
-        fail("commands need a user: --user NAME, and its password by --password-file or GRIDNODE_PASSWORD")
-    return input("User: ").strip()
+        names = ", ".join(f"{user.name} ({user.role.label})" for user in known)
+        if site is None:
+            has = "`gridnode user list` on its machine shows who there is"
+        elif any(user.role is Role.OPERATOR for user in known):
+            has = f"it knows {names}"
+        else:
+            has = f"an Operator is made by: gridnode user add operator --role Operator{site_words(site)}"
+        fail(
+            "you need a user here, for commands with the role Operator or higher, and there is no terminal to ask: "
+            "give --user NAME and --password-file FILE, or set GRIDNODE_USER and GRIDNODE_PASSWORD; " + has
+        )
+    likely = next((user.name for user in known), "")
+    shown = f" [{likely}]" if likely else ""
+    name = input(f"User{shown}: ").strip() or likely
+    return name or fail("without a user nothing can be done here")
+
+
+def _users(site: Site | None) -> tuple[User, ...]:
+    """Users of a site of this machine who may command, the least mighty first; none when that cannot be read."""
+    if site is None:
+        return ()
+    try:
+        users = UserStore(site.users_file).list()
+    except UsersFileError:  # it belongs to the node's own user
+        return ()
+    return tuple(
+        sorted((user for user in users if user.role >= Role.OPERATOR), key=lambda user: (user.role, user.name))
+    )
 
 
 def _certificate(site: Site | None, found: Offer) -> OwnCertificate:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from node.cli.connect import UrlOption, UserOption, Where, run_client, session
+from address_space.model import ticks_from_datetime
+from node.cli.connect import UrlOption, UserOption, Where, put, run_client, session
 from node.cli.options import USAGE, PasswordFile, SiteOption, fail
 from node.cli.times import period, shown
 from node.cli.values import value_text
@@ -26,7 +27,10 @@ def history(
     user: UserOption = None,
     password_file: PasswordFile = None,
 ) -> None:
-    """Print the recorded samples of a point, oldest first, in local time with its offset."""
+    """Print the recorded samples of a point, oldest first, in local time with its offset.
+
+    Samples are recorded when they change: the one that held at the start comes first and is marked.
+    """
     try:
         since, until = period(last, start, end, datetime.now(UTC))
     except ValueError as error:
@@ -35,12 +39,17 @@ def history(
 
 
 async def _print(where: Where, path: str, since: datetime, until: datetime) -> None:
+    first, last = ticks_from_datetime(since), ticks_from_datetime(until)
     count = 0
     async with session(where) as client:
         (point,) = await client.describe([(path, path)])
         async for reading in client.history(path, since, until):
-            count += 1
+            if reading.ticks is None or reading.ticks > last:
+                continue
             text = value_text(reading.value, point.unit, point.texts)
-            print(f"{shown(reading.ticks)}  {text:>20}  {status_text(reading.status)}")
+            # A point is recorded when it changes: what it was at the start may have been written long before.
+            held = "  (older; it held at the start)" if reading.ticks < first else ""
+            put(f"{shown(reading.ticks)}  {text:>20}  {status_text(reading.status)}{held}")
+            count += 1
     if not count:
-        print(f"nothing was recorded from {since.astimezone()} to {until.astimezone()}")
+        put(f"nothing was recorded from {since.astimezone()} to {until.astimezone()}, nor before")

@@ -8,6 +8,8 @@ from __future__ import annotations
 import getpass
 import os
 import pwd
+import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,6 +85,17 @@ def site_path(given: Path | None) -> Path:
     if path is None:
         fail("which site? Name its file by --site FILE or GRIDNODE_SITE", USAGE)
     return path
+
+
+def program() -> str:
+    """How to start this program from this folder, quoted for a shell."""
+    started = Path(sys.argv[0])
+    return "gridnode" if shutil.which("gridnode") or started.name != "gridnode" else shlex.quote(str(started))
+
+
+def site_words(site: Site) -> str:
+    """The words that make another command be about this site, wherever it is typed; quoted for a shell."""
+    return f" --site {shlex.quote(str(site.path.absolute()))}"
 
 
 def last_site() -> Path | None:

@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import logging
 import os
+import shlex
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -19,12 +21,13 @@ from node.app import App
 from node.cli.check import summary
 from node.cli.connect import local_url
 from node.cli.live import log_lines, show_table
-from node.cli.options import explained, fail, remember_site, site_path
+from node.cli.options import explained, fail, program, remember_site, site_path
 from node.clock import RealClock
 from node.config import load_site
 from node.logs import configure
+from node.server.roles import Role
 from node.server.server import ServerError
-from node.server.users import FIRST_ADMIN
+from node.server.users import FIRST_ADMIN, User
 from node.site import LoggingConfig, Site
 from node.state import StateInUse
 
@@ -39,11 +42,16 @@ SiteArgument = Annotated[
 def run(
     site: SiteArgument = None,
     table: Annotated[bool, typer.Option(help="On a terminal, a live table below the log.")] = True,
+    simulate: Annotated[
+        bool, typer.Option(help="Start the simulators of a simulated site; without, `gridnode simulate` does.")
+    ] = True,
 ) -> None:
     """Run the node of a site until SIGTERM or Ctrl-C; a second one ends it at once."""
     configure(LoggingConfig(level="WARNING"))
     with explained():
         loaded = load_site(site_path(site))
+        if not simulate:
+            loaded = replace(loaded, simulate=replace(loaded.simulate, enabled=False))
         configure(loaded.logging)
         try:
             remember_site(loaded.path)
@@ -62,7 +70,7 @@ async def _run(site: Site, *, table: bool) -> None:
     shows: list[asyncio.Task[None]] = []
 
     def started() -> None:
-        print(banner(site), flush=True)
+        print(banner(site, app.users.list()), flush=True)
         shows.append(asyncio.create_task(show_table(app.image) if table else log_lines(app.image)))
 
     try:
@@ -97,25 +105,38 @@ def stop_on_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, asked, number)
 
 
-def banner(site: Site) -> str:
-    """What somebody needs to connect."""
+def banner(site: Site, users: Sequence[User]) -> str:
+    """What somebody needs to connect: where, how to look, how to command."""
     security = site.server
-    option = "" if os.environ.get("GRIDNODE_SITE") else f" --site {site.path}"
-    url = local_url(site)
+    option = "" if os.environ.get("GRIDNODE_SITE") else f" --site {shlex.quote(str(site.path))}"
+    gridnode = program()
     lines = [
         f"{site.label} ({site.id}): {summary(site)}",
-        f"OPC UA:     {url}",
+        f"OPC UA:     {local_url(site)}",
     ]
     if security.allow_none and security.allow_anonymous:
         lines.append("  look:     without encryption as Anonymous (Observer): browse, read, subscribe, history")
     elif security.allow_anonymous:
         lines.append("  look:     encrypted, as Anonymous (Observer)")
-    lines += [
-        "  command:  SignAndEncrypt with Basic256Sha256 or stronger, as a user with the role Operator:",
-        f"            gridnode user add operator --role Operator{option}",
-        f"  refused?  a new client's certificate has to be accepted once: gridnode trust list{option}",
-    ]
+    lines.append("  command:  SignAndEncrypt with Basic256Sha256 or stronger, as a user with the role Operator:")
+    operator = next((user.name for user in users if user.role is Role.OPERATOR), None)
+    if operator is None:
+        operator = "operator"
+        lines.append(f"            {gridnode} user add {operator} --role Operator{option}")
+    example = _example(site)
+    if example:
+        lines.append(f"            {gridnode} call {example} --user {shlex.quote(operator)}{option}")
+    lines.append(f"  refused?  a new client's certificate has to be accepted once: {gridnode} trust list{option}")
     first = site.state / "first-admin-password"
     if first.exists():
         lines.append(f"  first log in as user {FIRST_ADMIN}: its password is in {first}")
     return "\n".join(lines)
+
+
+def _example(site: Site) -> str:
+    """A command that this site takes, without inputs; empty when it takes none."""
+    for device in site.devices:
+        commands = [command.id for command in device.model.commands if not command.inputs]
+        if device.control and commands:
+            return f"{device.id} {'StartSell' if 'StartSell' in commands else commands[0]}"
+    return ""

@@ -25,7 +25,10 @@ def simulate(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="In place of the site file's.", show_default=False)] = None,
 ) -> None:
-    """Serve the devices of a site as simulators, on the addresses of its buses, until SIGTERM or Ctrl-C."""
+    """Serve the devices of a site as simulators, on the addresses of its buses, until SIGTERM or Ctrl-C.
+
+    Beside it, `gridnode run --no-simulate SITE` is the node of the same site in a process of its own.
+    """
     configure(LoggingConfig(level="WARNING"))
     with explained():
         loaded = load_site(site_path(site))

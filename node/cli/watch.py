@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Annotated, Final
 
@@ -14,13 +17,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from node.cli.connect import UrlOption, UserOption, Where, run_client, session
+from node.cli.connect import Access, ReaderGone, UrlOption, UserOption, Where, put, run_client
 from node.cli.options import PasswordFile, SiteOption
 from node.cli.times import shown
 from node.cli.values import style, value_text
-from node.client import ClientError, NodeClient, Reading, RemotePoint, status_text
+from node.client import ClientError, NodeClient, NodeGone, Reading, RemotePoint, status_text
 
 _PERIOD_S: Final = 0.5
+_RETRY_S: Final = 2.0
 _FRAMES: Final = 4  # table updates a second
 # Without a pattern the first points of each device, which are those that its class is about.
 _FIRST: Final = 4
@@ -36,55 +40,48 @@ def watch(
     user: UserOption = None,
     password_file: PasswordFile = None,
 ) -> None:
-    """Show points live: a table on a terminal, else a line for each change. Ends with Ctrl-C."""
+    """Show points live: a table on a terminal, else a line for each change. Ends with Ctrl-C.
+
+    Points of buses and of the node itself, too: rs485.utilisation, node.sessions. A node that goes away is waited for.
+    """
     run_client(_watch(Where(site, url, user, password_file), patterns or []))
 
 
 async def _watch(where: Where, patterns: Sequence[str]) -> None:
-    async with session(where) as client:
-        points = await client.describe(await _find(client, patterns))
-        by_path = {point.path: point for point in points}
-        newest: dict[str, Reading] = {}
-        on_terminal = sys.stdout.isatty()
-
-        def changed(path: str, reading: Reading) -> None:
-            newest[path] = reading
-            if on_terminal:
-                return
-            try:
-                print(_line(by_path[path], reading), flush=True)
-            except BrokenPipeError:  # who read the lines has enough of them
-                client.lost.set()
-
-        await client.watch([point.path for point in points], changed, _PERIOD_S)
-        if on_terminal:
-            await _live(client, points, newest)
-        else:
-            await client.lost.wait()
-        raise ClientError("the connection broke")
-
-
-async def _live(client: NodeClient, points: Sequence[RemotePoint], newest: Mapping[str, Reading]) -> None:
-    console = Console()
-    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
-        while not client.lost.is_set():
-            # Title, head and frame take six lines; the last one tells what does not fit.
-            live.update(_table(points, newest, max(1, console.size.height - 7)), refresh=True)
-            await asyncio.sleep(1 / _FRAMES)
+    """Show until Ctrl-C; a node that was there and goes away is waited for."""
+    access = Access(where)
+    shows = _Table() if sys.stdout.isatty() else _Lines()
+    seen = waiting = False
+    while True:
+        try:
+            async with access.session() as client:
+                points = await client.describe(await _find(client, patterns))
+                await client.watch([point.path for point in points], shows.begin(points, client.lost), _PERIOD_S)
+                seen, waiting = True, False
+                await shows.until_lost()
+                raise NodeGone(f"the connection to {access.url} broke")
+        except NodeGone as error:
+            if not seen:
+                raise
+            if not waiting:
+                waiting = True
+                print(f"gridnode: {error}; waiting until the node is back", file=sys.stderr, flush=True)
+            await asyncio.sleep(_RETRY_S)
 
 
 async def _find(client: NodeClient, patterns: Sequence[str]) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     matched: set[str] = set()
-    for device in await client.devices():
-        if patterns and not any(fnmatchcase(device, pattern.partition(".")[0]) for pattern in patterns):
+    devices = await client.devices()
+    for owner in (*devices, *await client.others()) if patterns else devices:
+        if patterns and not any(fnmatchcase(owner, pattern.partition(".")[0]) for pattern in patterns):
             continue
-        points = await client.points(device)
+        points = await client.points(owner)
         if not patterns:
             found += points[:_FIRST]
             continue
         for path, label in points:
-            fitting = [pattern for pattern in patterns if fnmatchcase(path, pattern) or pattern == device]
+            fitting = [pattern for pattern in patterns if fnmatchcase(path, pattern) or fnmatchcase(owner, pattern)]
             matched.update(fitting)
             if fitting:
                 found.append((path, label))
@@ -92,6 +89,73 @@ async def _find(client: NodeClient, patterns: Sequence[str]) -> list[tuple[str, 
         if pattern not in matched:
             raise ClientError(f"no point fits {pattern!r}; `gridnode watch` without words shows some of each device")
     return found
+
+
+# --- what is shown -------------------------------------------------------------------------------------------
+
+
+class _Lines:
+    """A line for each change, for as long as somebody reads them."""
+
+    def __init__(self) -> None:
+        self._points: dict[str, RemotePoint] = {}
+        self._stop = asyncio.Event()
+        self._enough = False
+
+    def begin(self, points: Sequence[RemotePoint], lost: asyncio.Event) -> Callable[[str, Reading], None]:
+        self._points, self._stop = {point.path: point for point in points}, lost
+        return self._changed
+
+    async def until_lost(self) -> None:
+        with self._noticing():
+            await self._stop.wait()
+        if self._enough:
+            raise ReaderGone
+
+    def _changed(self, path: str, reading: Reading) -> None:
+        try:
+            put(_line(self._points[path], reading))
+        except ReaderGone:  # the library that calls here would only log it
+            self._end()
+
+    def _end(self) -> None:
+        self._enough = True
+        self._stop.set()
+
+    @contextmanager
+    def _noticing(self) -> Iterator[None]:
+        """A pipe whose reader ends tells so by an error on it; points may not change for long."""
+        number = sys.stdout.fileno()
+        if not stat.S_ISFIFO(os.fstat(number).st_mode):
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        loop.add_reader(number, self._end)
+        try:
+            yield
+        finally:
+            loop.remove_reader(number)
+
+
+class _Table:
+    """A live table of the newest samples."""
+
+    def __init__(self) -> None:
+        self._points: Sequence[RemotePoint] = ()
+        self._newest: dict[str, Reading] = {}
+        self._lost = asyncio.Event()
+
+    def begin(self, points: Sequence[RemotePoint], lost: asyncio.Event) -> Callable[[str, Reading], None]:
+        self._points, self._lost = points, lost
+        return self._newest.__setitem__
+
+    async def until_lost(self) -> None:
+        console = Console()
+        with Live(console=console, auto_refresh=False, vertical_overflow="crop", transient=True) as live:
+            while not self._lost.is_set():
+                # Title, head and frame take six lines; the last one tells what does not fit.
+                live.update(_table(self._points, self._newest, max(1, console.size.height - 7)), refresh=True)
+                await asyncio.sleep(1 / _FRAMES)
 
 
 def _table(points: Sequence[RemotePoint], newest: Mapping[str, Reading], height: int) -> Table:

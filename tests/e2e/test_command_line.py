@@ -48,10 +48,10 @@ class Prompt:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("GRIDNODE_")}
         return clean | {"XDG_STATE_HOME": str(self.folder / "home"), "PYTHONUNBUFFERED": "1"}
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
+    def start(self, *words: str, stderr: int = subprocess.STDOUT) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "node", *words],
-            env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True,
         )  # fmt: skip
 
     def __call__(self, *words: str, code: int = 0, **env: str) -> str:
@@ -112,11 +112,40 @@ def test_watch_prints_changes_with_unit_status_and_local_time(at_plant: Prompt) 
         assert end(watching, signal.SIGINT) == 130
 
 
+def test_watch_shows_buses_and_the_node_too(at_plant: Prompt) -> None:
+    watching = at_plant.start("watch", "gw.utilisation", "node")
+    try:
+        shown = read_until(watching, r"  node\.journal_samples  \d+  Good$")
+        shown += "" if "gw.utilisation" in shown else read_until(watching, r"  gw\.utilisation  [\d.]+ %  Good$")
+        assert "node.certificate_days_left" in shown + read_until(watching, "node|gw")
+    finally:
+        watching.kill()
+        watching.communicate()
+    assert "no point fits 'gw.nothing'" in at_plant("watch", "gw.nothing", code=1)
+
+
+def test_watch_ends_quietly_when_its_reader_has_enough(at_plant: Prompt) -> None:
+    with at_plant.start("watch", "xw1.device_name", stderr=subprocess.PIPE) as watching:
+        assert watching.stdout is not None
+        assert watching.stderr is not None
+        assert "xw1.device_name" in watching.stdout.readline()
+        watching.stdout.close()
+        assert watching.stderr.read() == ""
+        assert watching.wait(LIMIT_S) == 0
+
+
 def test_a_command_is_confirmed_and_seen(at_plant: Prompt) -> None:
     said = at_plant("call", "xw1", "StartSell", "--user", "olga", GRIDNODE_PASSWORD=PASSWORD)
     assert said.startswith("xw1.StartSell: CONFIRMED (Good)\n")
     assert "sell_enabled=On" in said
     assert re.search(r"elapsed: +\d+\.\d{3} s", said)
+
+
+def test_a_code_may_be_given_by_its_name(at_plant: Prompt) -> None:
+    word = {"GRIDNODE_PASSWORD": PASSWORD, "GRIDNODE_USER": "olga"}
+    assert "sell_enabled=On" in at_plant("call", "xw1", "RunCommand", "StartSell", **word)
+    assert "sell_enabled=Off" in at_plant("call", "xw1", "RunCommand", "6", **word)
+    assert "'Explode' is no Int32; it is: " in at_plant("call", "xw1", "RunCommand", "Explode", code=1, **word)
 
 
 def test_each_other_outcome_has_its_own_exit_code(at_plant: Prompt) -> None:
@@ -133,7 +162,9 @@ def test_a_command_that_cannot_be_asked_for_says_why(at_plant: Prompt) -> None:
         "call", "xw1", "SetLoadShave", "on", code=1, **word
     )
     assert "'many' is no Double" in at_plant("call", "xw1", "SetLoadShave", "on", "many", code=1, **word)
-    assert "need a user" in at_plant("call", "xw1", "Standby", code=1)
+    nobody = at_plant("call", "xw1", "Standby", code=1)
+    assert "you need a user here" in nobody
+    assert "it knows olga (Operator), admin (Admin)" in nobody
     wrong = at_plant("call", "xw1", "Standby", "--user", "olga", code=1, GRIDNODE_PASSWORD="wrong one")
     assert "wrong user or password" in wrong
     assert "wrong one" not in wrong
@@ -145,7 +176,15 @@ def test_history_is_in_time_order_and_local_time(at_plant: Prompt) -> None:
     assert times == sorted(times)
     assert re.fullmatch(r"[-:. \d]+[+-]\d\d:\d\d +-?[\d.]+ W  Good", lines[-1]), lines[-1]
     assert "nothing was recorded" in at_plant("history", "xw1.ac_power", "--from", "2001-01-01", "--to", "2001-01-02")
-    assert "has no history here" in at_plant("history", "xw1.nothing", code=1)
+    assert "there is no point 'xw1.nothing'" in at_plant("history", "xw1.nothing", code=1)
+    assert "xw1.requests is not recorded" in at_plant("history", "xw1.requests", code=1)
+    assert re.search(r" %  Good$", at_plant("history", "gw.utilisation"))
+
+
+def test_history_of_a_point_that_did_not_change_shows_what_held(at_plant: Prompt) -> None:
+    at_plant("history", "xw1.connection")  # a program takes longer than the 100 ms of the next one
+    (line,) = at_plant("history", "xw1.connection", "--last", "100ms").splitlines()
+    assert line.endswith("Online (1)  Good  (older; it held at the start)")
 
 
 def test_a_client_elsewhere_knows_the_node_and_is_known_before_a_password_is_sent(
@@ -175,6 +214,28 @@ def test_simulators_run_alone_and_end_at_sigterm(tmp_path: Path) -> None:
     simulators = here.start("simulate", str(here.site))
     assert read_until(simulators, r"^gw: 127\.0\.0\.1:\d+: xw1 \(unit 10\), xw2 \(unit 11\)$")
     assert end(simulators) == 0
+
+
+def test_node_and_simulators_may_be_two_processes_and_watch_waits_for_a_node_that_restarts(tmp_path: Path) -> None:
+    here = prompt(tmp_path)
+    simulators = here.start("simulate", str(here.site))
+    processes = [simulators]
+    try:
+        read_until(simulators, "^gw: ")
+        processes.append(node := here.start("run", "--no-simulate", str(here.site)))
+        banner = read_until(node, "first log in as user")
+        assert f"gridnode user add operator --role Operator --site {here.site}\n" in banner
+        assert f"gridnode call xw1 StartSell --user operator --site {here.site}\n" in banner
+        processes.append(watching := here.start("watch", "xw1.device_name"))
+        read_until(watching, "xw1.device_name .* Good$")
+        assert end(node) == 0
+        read_until(watching, "broke; waiting until the node is back$")
+        processes.append(here.start("run", "--no-simulate", str(here.site)))
+        read_until(watching, "xw1.device_name .* Good$")
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
 
 
 def test_a_real_plant_is_never_simulated(tmp_path: Path) -> None:
