@@ -6,18 +6,30 @@ it has nothing like registers, is a `Driver` of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from types import MappingProxyType
 from typing import Final
 
-from drivers.base import DriverFactory
-from drivers.modbus import modbus_bus
-from drivers.serial_line import SerialLineBus
+from address_space.model import Clock, Publisher
+from drivers.base import Driver, DriverFactory
+from drivers.spec import BusConfig, BusUnit
+
+
+def _on_use(module: str, factory: str) -> DriverFactory:
+    """A factory whose module, and the library behind it, is imported with the first bus of its kind."""
+
+    def build(config: BusConfig, units: Sequence[BusUnit], publisher: Publisher, clock: Clock) -> Driver:
+        found: DriverFactory = getattr(import_module(module), factory)
+        return found(config, units, publisher, clock)
+
+    return build
+
 
 # By the word that a bus in the site file gives as its `driver`. (`computed` has no channel: drivers/computed.py.)
 DRIVERS: Final[Mapping[str, DriverFactory]] = MappingProxyType(
     {
-        "modbus": modbus_bus,
-        "serial_line": SerialLineBus,
+        "modbus": _on_use("drivers.modbus", "modbus_bus"),
+        "serial_line": _on_use("drivers.serial_line", "SerialLineBus"),
     }
 )

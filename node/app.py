@@ -18,7 +18,6 @@ from address_space.system import bus_model, node_model
 from drivers import DRIVERS
 from drivers.base import Port
 from drivers.computed import Computed
-from drivers.simulator import Simulator
 from drivers.spec import BusConfig, BusUnit
 from node.control.desk import ControlDesk
 from node.historian.journal import Journal
@@ -88,6 +87,9 @@ class App:
         await asyncio.to_thread(self.users.ensure_admin, terminal)
         ending.push_async_callback(self._login.close)
         if site.simulate.enabled:
+            # Most nodes have equipment and need none of its modules.
+            from drivers.simulator import Simulator  # noqa: PLC0415
+
             simulator = Simulator(site_buses(site), clock, site.simulate.seed)
             await simulator.start()
             ending.push_async_callback(simulator.stop)
