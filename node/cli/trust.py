@@ -39,7 +39,7 @@ def accept(thumbprint: Thumbprint, site: SiteOption = None) -> None:
 
 @trust.command()
 def revoke(thumbprint: Thumbprint, site: SiteOption = None) -> None:
-    """Trust an application no longer; a running node refuses its next connection."""
+    """Trust an application no longer; a running node closes its connections."""
     with explained():
         print(f"no longer trusted: {_line(_writable(site).revoke(thumbprint))}")
 

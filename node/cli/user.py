@@ -8,11 +8,15 @@ from typing import Annotated
 import typer
 
 from node.cli.options import USAGE, PasswordFile, SiteOption, check_owner, explained, fail, open_site, password
+from node.clock import RealClock
+from node.identity import site_pki
+from node.server.certificate import read_certificates
 from node.server.roles import Role, parse_role
 from node.server.users import UserStore, check_password
 
 user = typer.Typer(no_args_is_help=True, help="Who may log in, and in which role.")
 
+_MAX_BYTES = 1_048_576
 Name = Annotated[str, typer.Argument(help="Name of the user.")]
 
 
@@ -22,7 +26,8 @@ def list_(site: SiteOption = None) -> None:
     with explained():
         users = UserStore(open_site(site).users_file).list()
         for each in users:
-            print(f"{each.role.label:9} {each.name}")
+            known = f"  ({len(each.certificates)} certificate)" if each.certificates else ""
+            print(f"{each.role.label:9} {each.name}{known}")
         if not users:
             print("no users yet; the first start of the node makes `admin`")
 
@@ -54,11 +59,44 @@ def passwd(name: Name, site: SiteOption = None, password_file: PasswordFile = No
 
 
 @user.command()
+def cert(
+    name: Name,
+    file: Annotated[Path | None, typer.Argument(help="Certificate of the user, DER or PEM; none with --clear.")] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Let the user log in by password only.")] = False,
+    site: SiteOption = None,
+) -> None:
+    """Let a user log in with a certificate too; a running node knows it at once."""
+    with explained():
+        if (file is None) != clear:
+            fail("give either the file of a certificate, or --clear", USAGE)
+        found = open_site(site)
+        store = _writable(site)
+        trust = site_pki(found, RealClock()).user_trust
+        if file is not None:
+            check_owner(found.pki)
+            certificate = read_certificates(_content(file))[0]
+            store.add_certificate(name, certificate.thumbprint)
+            trust.add(certificate.der)
+            print(f"{name} may log in with {certificate.thumbprint}")
+            return
+        known = store.clear_certificates(name)
+        for entry in trust.trusted():
+            if entry.certificate.thumbprint in known:
+                trust.revoke(entry.certificate.thumbprint)
+        print(f"{name} logs in by password only")
+
+
+@user.command()
 def remove(name: Name, site: SiteOption = None) -> None:
-    """Remove a user; open sessions go on until they end."""
+    """Remove a user; a running node ends its sessions."""
     with explained():
         _writable(site).remove(name)
         print(f"removed {name}")
+
+
+def _content(file: Path) -> bytes:
+    with file.open("rb") as source:
+        return source.read(_MAX_BYTES)
 
 
 def _writable(site: Path | None) -> UserStore:

@@ -52,6 +52,7 @@ class Channel:
         )
         self._secure = SecureChannel(self._policy, self._revised_ms, self._transport)
         self._peer_certificate = b""  # DER of the peer's own certificate
+        self._peer_chain = b""  # the same with the CAs that the peer has shown
         self._ends: dict[int, float] = {}  # token id -> when it is worth nothing, monotonic
 
     # --- what it is
@@ -91,6 +92,16 @@ class Channel:
     def peer_certificate(self) -> bytes:
         """DER of the certificate with which the peer has proven itself; empty without security."""
         return self._peer_certificate
+
+    @property
+    def peer_chain(self) -> bytes:
+        """The same certificate with the CAs that the peer has shown."""
+        return self._peer_chain
+
+    @property
+    def keys(self) -> ServerKeys:
+        """Our certificate and key on this channel; one that is renewed later is for later channels."""
+        return self._keys
 
     # --- bounds
 
@@ -232,6 +243,7 @@ class Channel:
             self._trust.report(verdict, peer)
             raise ChannelRefused(status_code(verdict.wire_status), verdict.reason, reported=True)
         self._peer_certificate = leaf_certificate(sender).der
+        self._peer_chain = sender
 
     def _check_nonce(self, nonce: bytes | None) -> None:
         wanted = self.policy.secure_channel_nonce_length

@@ -22,13 +22,18 @@ def user_name_policy_id(offer: Offer) -> str:
     return "username_" + offer.uri.rpartition("#")[2].lower()
 
 
-@dataclass(frozen=True, slots=True)
+def certificate_policy_id(offer: Offer) -> str:
+    """PolicyId of the X.509 token on an endpoint: it names the policy whose algorithm the user signs with."""
+    return "certificate_" + offer.uri.rpartition("#")[2].lower()
+
+
+@dataclass(slots=True)
 class Endpoints:
     """The endpoints of one server."""
 
     application_uri: str
     application_name: str
-    certificate: bytes  # DER with the CAs above it, as a client shall get it
+    certificate: bytes  # DER with the CAs above it, as a client shall get it; replaced when it is renewed
     names: tuple[str, ...]  # host names and addresses of this machine, the preferred one first
     port: int
     allow_none: bool
@@ -61,8 +66,13 @@ class Endpoints:
             DiscoveryUrls=[_text(self.url(asked))],
         )
 
-    def describe(self, asked: str | None, profiles: Sequence[str] = ()) -> list[ua.EndpointDescription]:
-        """All endpoints, strongest first; `asked` is the URL that the client used."""
+    def describe(
+        self, asked: str | None, profiles: Sequence[str] = (), certificate: bytes | None = None
+    ) -> list[ua.EndpointDescription]:
+        """All endpoints, strongest first; `asked` is the URL that the client used.
+
+        `certificate` is that of a channel which was opened before the renewal.
+        """
         if profiles and _TRANSPORT not in profiles:
             return []
         url, application = _text(self.url(asked)), self.application(asked)
@@ -70,7 +80,7 @@ class Endpoints:
             ua.EndpointDescription(
                 EndpointUrl=url,
                 Server=application,
-                ServerCertificate=self.certificate,
+                ServerCertificate=certificate or self.certificate,
                 SecurityMode=offer.mode,
                 SecurityPolicyUri=_text(offer.uri),
                 UserIdentityTokens=self.tokens(offer),
@@ -81,13 +91,20 @@ class Endpoints:
         ]
 
     def tokens(self, offer: Offer) -> list[ua.UserTokenPolicy]:
-        """How a user may log in on an endpoint: by name and password only where the password can be encrypted."""
+        """How a user may log in on an endpoint: with a name or a certificate only where nobody can take over."""
         tokens: list[ua.UserTokenPolicy] = []
         if offer.secure:
             tokens.append(
                 ua.UserTokenPolicy(
                     PolicyId=_text(user_name_policy_id(offer)),
                     TokenType=ua.UserTokenType.UserName,
+                    SecurityPolicyUri=_text(offer.uri),
+                )
+            )
+            tokens.append(
+                ua.UserTokenPolicy(
+                    PolicyId=_text(certificate_policy_id(offer)),
+                    TokenType=ua.UserTokenType.Certificate,
                     SecurityPolicyUri=_text(offer.uri),
                 )
             )

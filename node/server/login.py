@@ -12,7 +12,7 @@ from ipaddress import IPv6Address, ip_network
 from address_space.model import Clock, Status
 from node.server.host_names import address_of
 from node.server.roles import Role
-from node.server.users import MAX_NAME_CHARS, UserStore
+from node.server.users import MAX_NAME_CHARS, User, UserStore
 
 _LOG = logging.getLogger(__name__)
 
@@ -121,6 +121,15 @@ class LoginGuard:
         future = asyncio.wrap_future(work)
         future.add_done_callback(lambda done: self._settle(keys, gates, done))
         return await asyncio.shield(future)
+
+    def owner(self, thumbprint: str) -> User | None:
+        """The user who logs in with a certificate, named by its thumbprint; None when there is none."""
+        return self._store.owner(thumbprint)
+
+    def stands(self, name: str, role: Role, thumbprint: str | None) -> bool:
+        """True while there is such a user, in this role and, unless it is None, with this certificate."""
+        user = self._store.find(name)
+        return user is not None and user.role is role and (thumbprint is None or thumbprint in user.certificates)
 
     async def close(self) -> None:
         """Refuse what waits, let what runs end, and end the threads."""

@@ -4,7 +4,8 @@
     <root>/own/chain.pem    CAs above it, when one signed it
     <root>/own/key.pem      its private key, mode 0600
     <root>/own/*.bak        what the last renewal or import replaced
-    <root>/trusted/certs/ and <root>/rejected/: see trust.py
+    <root>/trusted/, issuers/ and rejected/: the trust list of applications, see trust.py
+    <root>/users/trusted/, ...: the same for users that log in with a certificate
 
 All work is synchronous; making a key takes up to seconds.
 """
@@ -42,7 +43,7 @@ from node.server.private_file import (
     write_atomic,
 )
 from node.server.trust import TrustList
-from node.server.verdict import MAX_KEY_BITS, MIN_KEY_BITS, CertificateStatus, Knowledge, judge
+from node.server.verdict import MAX_KEY_BITS, MIN_KEY_BITS, CertificateStatus, Knowledge, Purpose, judge
 
 _LOG = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ class Pki:
             raise CertificateError(f"a key has {MIN_KEY_BITS} to {MAX_KEY_BITS} bits, not {key_bits}")
         self.root = root
         self.trust = TrustList(root, clock, accept_options=accept_options)
+        self.user_trust = TrustList(root / "users", clock, accept_options=accept_options, purpose=Purpose.USER)
         self.own_folder = root / "own"
         self.certificate_path = self.own_folder / "cert.der"
         self.key_path = self.own_folder / "key.pem"
@@ -114,6 +116,14 @@ class Pki:
     def show(self) -> OwnCertificate:
         """The own certificate as it lies there. Raises CertificateError when it is missing or cannot be used."""
         self._finish_interrupted()
+        return self.present()
+
+    def stamp(self) -> tuple[tuple[int, int, int] | None, ...]:
+        """Times, sizes and inodes of the own files: another stamp says that they may have changed."""
+        return tuple(_stamp(path) for path in (self.certificate_path, self.key_path, self.chain_path))
+
+    def present(self) -> OwnCertificate:
+        """As `show`, but a renewal that another process is in the middle of is left alone."""
         certificate = self._certificate()
         if not matches_key(certificate, self._key()):
             raise CertificateError(
@@ -130,8 +140,8 @@ class Pki:
     def renew(self, identity: Identity, *, with_new_key: bool = False, replace_issued: bool = False) -> OwnCertificate:
         """Replace the own certificate by a new self-signed one; the old one stays as .bak.
 
-        One that a CA has signed is only replaced with `replace_issued`. The node uses it from its next start, and
-        clients have to trust it again. Raises CertificateError, OSError.
+        One that a CA has signed is only replaced with `replace_issued`. A running node uses it for new channels
+        within seconds, and clients have to trust it again. Raises CertificateError, OSError.
         """
         if self._complete() and not self._certificate().self_issued and not replace_issued:
             raise CertificateError(
@@ -291,6 +301,14 @@ class Pki:
             waiting.unlink()
             _LOG.info("dropped the interrupted renewal of %s; repeat it", self.certificate_path)
         sync_folder(self.own_folder)
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def _beside(path: Path, suffix: str) -> Path:

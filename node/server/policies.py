@@ -75,6 +75,16 @@ class ServerKeys:
     chain: tuple[Certificate, ...]
     key: rsa.RSAPrivateKey
 
+    @property
+    def chain_der(self) -> bytes:
+        """The certificate with the CAs above it, as a client gets it."""
+        return b"".join(each.der for each in (self.certificate, *self.chain))
+
+    @property
+    def signed_forms(self) -> tuple[bytes, ...]:
+        """What a client may take for our certificate in what it signs: alone, or with the CAs above it."""
+        return tuple(dict.fromkeys((self.certificate.der, self.chain_der)))
+
 
 def create_policy(
     keys: ServerKeys, uri: str, sender: bytes | None, mode: ua.MessageSecurityMode | None

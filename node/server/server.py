@@ -9,8 +9,6 @@ from collections import Counter
 
 from asyncua import ua
 from asyncua.server.internal_server import InternalServer
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from address_space.builder import BuiltSpace, build
 from address_space.image import ProcessImage
@@ -32,11 +30,13 @@ from node.server.faults import FaultLog
 from node.server.history import HistoryReader
 from node.server.host_names import address_of, server_names
 from node.server.identity import Identifier
+from node.server.keys import load_keys
 from node.server.limits import Limits
 from node.server.login import LoginGuard
 from node.server.pki import OwnCertificate, Pki
 from node.server.policies import ServerKeys
 from node.server.reading import AttributeReader
+from node.server.reload import Reload
 from node.server.server_object import ServerObject
 from node.server.services import Services
 from node.server.session_service import SessionService
@@ -102,6 +102,7 @@ class OpcUaServer:
         self._keys: ServerKeys | None = None
         self._dispatcher: Dispatcher | None = None
         self._lane: Lane | None = None
+        self._reload: Reload | None = None
         self.collector = IdleCollector(clock)
         self.endpoints: Endpoints | None = None
 
@@ -124,8 +125,9 @@ class OpcUaServer:
             install_nodes(internal, nodes)
             # The resolver may take seconds, in which the standard address space is made.
             names, _ = await asyncio.gather(asyncio.to_thread(server_names, self._site.server.names), internal.init())
+            self._pki.user_trust.prepare()
             self._own = await asyncio.to_thread(self._pki.ensure_own, site_identity(self._site, names))
-            self._keys = _load_keys(self._own)
+            self._keys = load_keys(self._own)
             space = self._build_space(internal, nodes, self._own.application_uri)
         self._listener = listener = await self._listen()
         self._serve(space, names)
@@ -213,21 +215,23 @@ class OpcUaServer:
         assert self._keys is not None  # noqa: S101
         server, limits, clock = self._site.server, self._limits, self._clock
         keys = self._keys
-        chain = b"".join(each.der for each in (keys.certificate, *keys.chain))
         self.endpoints = Endpoints(
             self._own.application_uri,
             self._site.label or self._site.id,
-            chain,
+            keys.chain_der,
             _preferred(names, server.names, server.listen.host),
             self.port,
             server.allow_none,
             server.allow_anonymous,
         )
-        identifier = Identifier(keys, self._users, allow_anonymous=server.allow_anonymous)
+        identifier = Identifier(self._users, self._pki.user_trust, allow_anonymous=server.allow_anonymous)
+        self._reload = Reload(
+            self._pki, self._users, self._sessions, lambda: tuple(self._connections), self._own, self._renewed
+        )
         reader, browser = AttributeReader(space.nodes, clock), Browser(space.nodes, limits)
         services = Services(
             self.endpoints,
-            SessionService(self._sessions, self.endpoints, identifier, keys, self._pki.trust, limits),
+            SessionService(self._sessions, self.endpoints, identifier, self._pki.trust, limits),
             reader,
             browser,
             SettingWriter(space, self._image, self._desk),
@@ -242,6 +246,11 @@ class OpcUaServer:
         self._dispatcher = Dispatcher(
             services.table(), self._sessions, clock, limits, self._tasks, self._faults, allow_none=server.allow_none
         )
+
+    def _renewed(self, own: OwnCertificate, keys: ServerKeys) -> None:
+        self._own, self._keys = own, keys
+        if self.endpoints is not None:
+            self.endpoints.certificate = keys.chain_der
 
     # --- connections
 
@@ -293,6 +302,8 @@ class OpcUaServer:
     async def _reap(self) -> None:
         while True:
             await self._clock.sleep(_REAP_S)
+            if self._reload is not None:
+                await self._reload.look()
             now = self._clock.monotonic()
             for session in self._sessions.expire():
                 _LOG.info("session %r of %s has timed out", session.name, session.caller.user or "nobody")
@@ -320,12 +331,6 @@ class OpcUaServer:
             return
         slot = self._image.slot(NODE_DEVICE, "sessions")
         self._image.publish(Batch((slot,), (count,), (Status.GOOD,), self._clock.now()))
-
-
-def _load_keys(own: OwnCertificate) -> ServerKeys:
-    key = load_pem_private_key(own.key_path.read_bytes(), password=None)
-    assert isinstance(key, rsa.RSAPrivateKey)  # noqa: S101 - the pki has checked it
-    return ServerKeys(own.certificate, own.chain, key)
 
 
 def _preferred(names: tuple[str, ...], own: tuple[str, ...], listen: str) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ from cryptography.exceptions import InvalidSignature
 
 from node.server.channel import Channel, status_code
 from node.server.endpoints import Endpoints
-from node.server.identity import Identifier
+from node.server.identity import Identifier, Proof
 from node.server.limits import Limits
-from node.server.policies import ChannelRefused, ServerKeys, leaf_certificate
+from node.server.policies import ChannelRefused, leaf_certificate
 from node.server.request import Request, ServiceRefused
 from node.server.sessions import NONCE_BYTES, Session, SessionTable
 from node.server.trust import TrustList
@@ -31,14 +31,12 @@ class SessionService:
         sessions: SessionTable,
         endpoints: Endpoints,
         identifier: Identifier,
-        keys: ServerKeys,
         trust: TrustList,
         limits: Limits,
     ) -> None:
         self._sessions = sessions
         self._endpoints = endpoints
         self._identifier = identifier
-        self._keys = keys
         self._trust = trust
         self._limits = limits
 
@@ -54,16 +52,18 @@ class SessionService:
         session = self._sessions.create(
             request.line, name, float(parameters.RequestedSessionTimeout), channel.peer_certificate
         )
+        session.client_chain = channel.peer_chain
+        own = channel.keys.chain_der
         result: Any = ua.CreateSessionResult(
             SessionId=session.id,
             AuthenticationToken=session.token,
             RevisedSessionTimeout=session.timeout_s * 1000,
             ServerNonce=session.new_nonce(),
-            ServerEndpoints=self._endpoints.describe(parameters.EndpointUrl or request.line.hello_url),
+            ServerEndpoints=self._endpoints.describe(parameters.EndpointUrl or request.line.hello_url, certificate=own),
             MaxRequestMessageSize=ua.UInt32(self._limits.message_bytes),
         )
         if channel.is_secure:
-            result.ServerCertificate = self._endpoints.certificate
+            result.ServerCertificate = own
             policy: Any = channel.policy
             result.ServerSignature.Algorithm = policy.AsymmetricSignatureURI
             result.ServerSignature.Signature = policy.asymmetric_cryptography.signature(
@@ -80,7 +80,10 @@ class SessionService:
         self._check_signature(session, line.channel, parameters.ClientSignature)
         # After a failure the client tries again with the nonce that it knows; success makes a new one.
         nonce = session.nonce
-        caller = await self._identifier.identify(parameters.UserIdentityToken, line.channel, nonce, line.peer)
+        proof = Proof(nonce, parameters.UserTokenSignature)
+        caller, certificate = await self._identifier.identify(
+            parameters.UserIdentityToken, proof, line.channel, line.peer
+        )
         if session.closed:
             raise ServiceRefused(ua.StatusCodes.BadSessionClosed)
         if moved and session.activated and caller.user != session.caller.user:
@@ -88,6 +91,7 @@ class SessionService:
         if moved and session.publisher is not None:
             session.publisher.forget_requests()
         self._sessions.activate(session, line, caller)
+        session.user_certificate = certificate
         line.channel.accept_large_messages()
         _LOG.info("%s logged in from %s as %s", caller.user, line.peer, caller.role.label)
         parameters_out: Any = ua.ActivateSessionResult(ServerNonce=session.new_nonce())
@@ -111,7 +115,8 @@ class SessionService:
         if not hmac.compare_digest(given, channel.peer_certificate):
             text = "CreateSession shows another certificate than the channel"
             raise ServiceRefused(ua.StatusCodes.BadSecurityChecksFailed, text)
-        verdict = self._trust.validate(given, parameters.ClientDescription.ApplicationUri or "")
+        # The CAs above it have come with the channel; here clients send it with them or without.
+        verdict = self._trust.validate(channel.peer_chain, parameters.ClientDescription.ApplicationUri or "")
         if not verdict.ok:
             self._trust.report(verdict, request.line.peer)
             raise ServiceRefused(status_code(verdict.wire_status), verdict.reason, reported=True)
@@ -131,8 +136,7 @@ class SessionService:
             return
         policy: Any = channel.policy
         # The policy says how it is signed, not the client: clients spell the algorithm's URI in several ways.
-        # A client that got our certificate with the CAs above it may have signed all of that.
-        for certificate in dict.fromkeys((self._keys.certificate.der, self._endpoints.certificate)):
+        for certificate in channel.keys.signed_forms:
             try:
                 policy.asymmetric_cryptography.verify(certificate + session.nonce, signature.Signature or b"")
             except (InvalidSignature, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections import Counter
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from asyncua.ua.ua_binary import nodeid_to_binary
 
 from address_space.model import Clock
 from node.control.desk import Caller
+from node.server.certificate import split_chain
 from node.server.limits import Limits
 from node.server.request import Line, ServiceRefused
 from node.server.roles import Role
@@ -39,6 +41,8 @@ class Session:
         self.name = name
         self.timeout_s = timeout_s
         self.client_certificate = client_certificate
+        self.client_chain = client_certificate  # with the CAs that the client has shown
+        self.user_certificate = b""  # of a user who has logged in with one; DER, with the CAs that were shown
         self.caller = _NOBODY
         self.activated = False
         self.closed = False
@@ -47,6 +51,14 @@ class Session:
         self.browse_points: dict[bytes, object] = {}
         self.served: Counter[int] = Counter()  # requests by the number of their service
         self.publisher: Publisher | None = None
+
+    @property
+    def user_thumbprint(self) -> str | None:
+        """Thumbprint of the certificate by which its user has logged in; None for other ways."""
+        if not self.user_certificate:
+            return None
+        leaf = split_chain(self.user_certificate)[0]
+        return hashlib.sha1(leaf, usedforsecurity=False).hexdigest().upper()
 
     def new_nonce(self) -> bytes:
         """The nonce that the client's next ActivateSession has to sign."""

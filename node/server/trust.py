@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shlex
 from collections import OrderedDict, deque
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -190,7 +191,15 @@ class TrustList:
         self._reported[key] = None
         if len(self._reported) > _REPORTED_KEPT:
             self._reported.popitem(last=False)
-        if verdict.stored:
+        if verdict.stored and self._purpose is Purpose.USER:
+            _LOG.warning(
+                "refused a user from %s: the certificate %r is not trusted. To let it in: gridnode user cert NAME %s%s",
+                peer,
+                verdict.subject,
+                self._rejected_path(verdict.thumbprint),
+                self._accept_options,
+            )
+        elif verdict.stored:
             _LOG.warning(
                 "refused %s: its certificate %r is not trusted. To let it in: gridnode trust accept %s%s",
                 peer,
@@ -217,6 +226,10 @@ class TrustList:
             _LOG.warning("cannot keep a refused certificate in %s: %s", self.rejected_folder, error)
             return False
         return True
+
+    def _rejected_path(self, thumbprint: str) -> str:
+        found = (entry.path for entry in self.rejected() if entry.certificate.thumbprint == thumbprint)
+        return shlex.quote(str(next(found, self.rejected_folder)))
 
     def _admit_new(self) -> bool:
         now = self._clock.monotonic()

@@ -1,4 +1,4 @@
-"""The users file: name, argon2id hash and role of each user, in JSON, mode 0600.
+"""The users file: name, argon2id hash, role and certificates of each user, in JSON, mode 0600.
 
 It is read again whenever it changed on disk, so that `gridnode user add` works on a running node. No password
 appears in a log line or an error text of this file.
@@ -9,13 +9,14 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
+import re
 import secrets
 import threading
 import unicodedata
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TextIO
@@ -36,6 +37,8 @@ MAX_NAME_CHARS = 64
 _VERSION = 1
 _MAX_FILE_BYTES = 1_048_576
 _BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+_KEYS = frozenset({"hash", "role"})
+_ALL_KEYS = _KEYS | {"certificates"}
 _FIRST_PASSWORD_CHARS = 20  # 100 bits
 
 
@@ -54,6 +57,7 @@ class User:
     name: str
     role: Role
     hash: str = field(repr=False)  # argon2id in PHC text form
+    certificates: tuple[str, ...] = ()  # thumbprints (SHA-1, 40 upper-case hex digits) that it may log in with
 
 
 class UserStore:
@@ -76,6 +80,16 @@ class UserStore:
         """All users by name."""
         users = self._current()
         return tuple(users[name] for name in sorted(users))
+
+    def find(self, name: str) -> User | None:
+        """The user of that name; None when there is none."""
+        return self._current().get(_normal(name))
+
+    def owner(self, thumbprint: str) -> User | None:
+        """The user that has a certificate; None when nobody has it."""
+        owners = [user for user in self._current().values() if thumbprint in user.certificates]
+        # A file that was edited by hand may say two: then nobody can tell who it is.
+        return owners[0] if len(owners) == 1 else None
 
     def check(self, name: str, password: str) -> Role | None:
         """Role of the user when the password is right, else None. Takes the time of one argon2 hash, whoever it is."""
@@ -110,12 +124,36 @@ class UserStore:
         name = _normal(name)
         hashed = self._hash(name, password)
         with self._change() as users:
-            users[name] = User(name, self._known(users, name).role, hashed)
+            users[name] = replace(self._known(users, name), hash=hashed)
         if name == FIRST_ADMIN:
             self._first_password_path().unlink(missing_ok=True)
 
+    def add_certificate(self, name: str, thumbprint: str) -> None:
+        """Let a user log in with a certificate too; whether it is trusted is the trust list's to say.
+
+        Raises UserError for an unknown user or a certificate that another user has, UsersFileError, OSError.
+        """
+        name = _normal(name)
+        with self._change() as users:
+            user = self._known(users, name)
+            owner = next((each.name for each in users.values() if thumbprint in each.certificates), name)
+            if owner != name:
+                raise UserError(f"the certificate is {owner!r}'s already; one certificate is one user")
+            users[name] = replace(user, certificates=tuple(sorted({*user.certificates, thumbprint})))
+
+    def clear_certificates(self, name: str) -> tuple[str, ...]:
+        """Let a user log in by password only; returns the thumbprints that it had.
+
+        Raises UserError for an unknown user, UsersFileError, OSError.
+        """
+        name = _normal(name)
+        with self._change() as users:
+            user = self._known(users, name)
+            users[name] = replace(user, certificates=())
+            return user.certificates
+
     def remove(self, name: str) -> None:
-        """Remove a user; open sessions are the caller's business.
+        """Remove a user; a running node ends its sessions within seconds.
 
         Raises UserError for an unknown user or the last Admin, UsersFileError, OSError.
         """
@@ -266,11 +304,27 @@ def _parse(content: object) -> Iterator[tuple[str, User]]:
     if not isinstance(users, dict):
         raise ValueError("'users' is missing")
     for name, entry in users.items():
-        if not isinstance(entry, dict) or not isinstance(entry.get("hash"), str) or set(entry) != {"hash", "role"}:
+        if (
+            not isinstance(entry, dict)
+            or not isinstance(entry.get("hash"), str)
+            or not _KEYS <= set(entry) <= _ALL_KEYS
+        ):
             raise ValueError(f"user {name!r}: 'hash' and 'role' expected")
-        yield _normal(name), User(_normal(name), parse_role(str(entry["role"])), entry["hash"])
+        certificates = entry.get("certificates", [])
+        if not isinstance(certificates, list) or not all(map(_is_thumbprint, certificates)):
+            raise ValueError(f"user {name!r}: 'certificates' has 40 upper-case hexadecimal digits each")
+        yield _normal(name), User(_normal(name), parse_role(str(entry["role"])), entry["hash"], tuple(certificates))
+
+
+def _is_thumbprint(text: object) -> bool:
+    return isinstance(text, str) and re.fullmatch(r"[0-9A-F]{40}", text) is not None
+
+
+def _entry(user: User) -> dict[str, object]:
+    entry: dict[str, object] = {"role": user.role.label, "hash": user.hash}
+    return {**entry, "certificates": list(user.certificates)} if user.certificates else entry
 
 
 def _text(users: Mapping[str, User]) -> str:
-    entries = {name: {"role": users[name].role.label, "hash": users[name].hash} for name in sorted(users)}
+    entries = {name: _entry(users[name]) for name in sorted(users)}
     return json.dumps({"version": _VERSION, "users": entries}, indent=2, ensure_ascii=False) + "\n"

@@ -137,6 +137,7 @@ class Stage:
     desk: RecordingDesk
     pki: Pki
     keys: Keys
+    users: UserStore
 
     @property
     def url(self) -> str:
@@ -246,7 +247,7 @@ async def serving(
     server = OpcUaServer(make_site(folder, config), image, desk, None, pki, guard, clock, limits=limits)
     try:
         await server.start()
-        yield Stage(server, image, desk, pki, keys)
+        yield Stage(server, image, desk, pki, keys, store)
     finally:
         await server.stop()
         await guard.close()

@@ -1,6 +1,10 @@
 import stat
 from pathlib import Path
 
+from node.clock import RealClock
+from node.config import load_site
+from node.identity import client_identity, site_pki
+from node.server.pki import Pki
 from node.server.roles import Role
 from node.server.users import UserStore
 from tests.node.cli.conftest import Gridnode
@@ -62,3 +66,23 @@ def test_what_cannot_be_done_is_said_without_the_password(gridnode: Gridnode) ->
 def test_only_the_owner_can_read_the_file(gridnode: Gridnode) -> None:
     gridnode.on_site("user", "add", "olga", "--role", "Observer", env=WORD)
     assert stat.S_IMODE(users(gridnode).path.stat().st_mode) == 0o600
+
+
+def test_a_user_gets_a_certificate_and_loses_it(gridnode: Gridnode, tmp_path: Path) -> None:
+    gridnode.on_site("user", "add", "olga", "--role", "Operator", env=WORD)
+    own = Pki(tmp_path / "olga", RealClock()).ensure_own(client_identity())
+    thumbprint = own.certificate.thumbprint
+    assert thumbprint in gridnode.on_site("user", "cert", "olga", str(own.certificate_path)).stdout
+    trust = site_pki(load_site(gridnode.site), RealClock()).user_trust
+    known = users(gridnode).owner(thumbprint)
+    assert known is not None
+    assert (known.name, known.role) == ("olga", Role.OPERATOR)
+    assert trust.check(own.certificate.der).ok
+    assert "olga  (1 certificate)" in gridnode.on_site("user", "list").stdout
+    gridnode.on_site("user", "add", "otto", "--role", "Admin", env=WORD)
+    taken = gridnode.on_site("user", "cert", "otto", str(own.certificate_path), code=1)
+    assert "'olga'" in taken.stderr
+    gridnode.on_site("user", "cert", "olga", "--clear")
+    assert users(gridnode).owner(thumbprint) is None
+    assert not trust.check(own.certificate.der).ok
+    gridnode.on_site("user", "cert", "olga", code=2)
