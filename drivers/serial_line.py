@@ -18,6 +18,7 @@ from drivers.collector import ADC_MAX, Conversion, Quantity
 from drivers.complaint import Complaint
 from drivers.health import BackOff, ConnectionState, Health
 from drivers.line_channel import LineChannel
+from drivers.quiet import stranger_s
 from drivers.spec import BusConfig, BusUnit, LineSource, SerialLine
 from drivers.statistics import Counters, Load, SystemPoints
 
@@ -140,6 +141,9 @@ class SerialLineBus:
 
     async def _session(self) -> None:
         """Open the port and ask until it is lost (raises Unreachable)."""
+        if not self._opened_once:
+            # A board that opening does not reset may still answer whoever asked before this node did.
+            self._channel.owed_until = self._clock.monotonic() + stranger_s(self._config)
         await self._channel.open()
         self._bus_counters.reconnects += self._opened_once
         # The board is reset by opening its port, which says nothing about it; its answer will.

@@ -141,7 +141,9 @@ class BusEntry(_Strict):
         None, description="Which word of a long value comes first, big or little, in place of the profiles'."
     )
     timeout: Duration = Field(1.0, description="Until a request counts as unanswered, up to 60s.")
-    quiet_max: Duration = Field(2.0, description="Longest silence kept after a lost answer.")
+    quiet_max: Duration = Field(
+        2.0, description="Longest silence kept after a lost answer, and before an RTU line is first used."
+    )
     gap: Pause = Field(0.0, description="Silence between two requests.")
     max_gap: Annotated[int, Field(strict=True, ge=0, le=124)] | None = Field(
         None, description="Unused registers read along at most; by default as the speed of the channel suggests."

@@ -204,9 +204,13 @@ async def test_a_line_without_end_is_no_value_and_does_not_spoil_the_next(tmp_pa
         assert set(it.published) == {1.0}
 
 
-async def test_a_line_that_is_unplugged_comes_back_by_itself(tmp_path: Path) -> None:
+async def test_a_line_that_is_unplugged_comes_back_by_itself_and_says_both_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "drivers.serial_line")
     async with plant(tmp_path) as it:
         await it.until_current(4.0)
+        caplog.clear()
         await it.simulator.stop()
         await it.until(lambda: it.sample("connection").value == 3 == it.sample("connection", "col").value)
         assert it.sample("current").value == pytest.approx(4.0, abs=0.05), "its age says the rest"
@@ -215,6 +219,7 @@ async def test_a_line_that_is_unplugged_comes_back_by_itself(tmp_path: Path) -> 
         it.board.set("current", 6.0)
         await it.until_current(6.0)
         await it.until(lambda: it.sample("reconnects", "col").value == 1)
+        assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
 async def test_a_line_that_was_never_there_says_so_and_is_found_later(tmp_path: Path) -> None:
