@@ -9,8 +9,9 @@ from typing import Any, Final
 from asyncua import ua
 
 from address_space.model import Clock, ticks_to_datetime
-from node.server.access import READ, attribute, for_role, user_access_level
+from node.server.access import READ, attribute, user_access_level
 from node.server.index_range import BadRange, apply_range, parse_range
+from node.server.permissions import ON_EVERY_NODE, for_role
 from node.server.request import ServiceRefused
 from node.server.roles import Role
 from node.server.tasks import in_slices
@@ -69,7 +70,7 @@ class AttributeReader:
         node = self._nodes.get(item.NodeId)
         if node is None:
             return ua.StatusCodes.BadNodeIdUnknown
-        if not _FIRST_ATTRIBUTE <= item.AttributeId <= _LAST_ATTRIBUTE or item.AttributeId not in node.attributes:
+        if not _FIRST_ATTRIBUTE <= item.AttributeId <= _LAST_ATTRIBUTE or not _has(node, item.AttributeId):
             return ua.StatusCodes.BadAttributeIdInvalid
         if item.DataEncoding is not None and item.DataEncoding.Name not in _ENCODINGS:
             if item.AttributeId != _VALUE:
@@ -113,6 +114,10 @@ class AttributeReader:
 def bad(status: int) -> ua.DataValue:
     """An answer without a value."""
     return ua.DataValue(StatusCode=ua.StatusCode(ua.UInt32(status)))
+
+
+def _has(node: Any, attribute_id: int) -> bool:
+    return attribute_id in ON_EVERY_NODE or attribute_id in node.attributes
 
 
 def _is_variable(node: Any) -> bool:

@@ -38,6 +38,11 @@ def parse_role(text: str) -> Role:
     raise ValueError(f"{text!r} is no role; allowed: {', '.join(role.label for role in Role)}")
 
 
+def own_role_ids(role: Role) -> tuple[int, ...]:
+    """Numeric ids of the OPC UA roles that stand for one of ours alone."""
+    return _GRANTED[role]
+
+
 def well_known_role_ids(role: Role | None) -> tuple[int, ...]:
     """Numeric ids of the OPC UA roles that a session has; None is an anonymous session without any of ours."""
     if role is None:

@@ -96,6 +96,8 @@ class RecordingDesk:
         caller: Caller,
         answer_by: float | None,
     ) -> CommandResult:
+        if caller.role < Role.OPERATOR:
+            return CommandResult(Outcome.REFUSED, Status.BAD_USER_ACCESS_DENIED, "", 0.0, "role")
         fault = check_arguments(self.inputs[command_id], arguments)
         if fault is not None:
             status, reason, inputs = fault
@@ -104,8 +106,6 @@ class RecordingDesk:
         self.answer_by = answer_by
         await self.may_answer.wait()
         self.done.set()
-        if caller.role < Role.OPERATOR:
-            return CommandResult(Outcome.REFUSED, Status.BAD_USER_ACCESS_DENIED, "", 0.0, "role")
         return self.result
 
     async def write_setting(self, device_id: str, point_id: str, value: Value, caller: Caller) -> CommandResult:

@@ -213,6 +213,18 @@ async def test_without_control_nothing_is_written_or_even_read(clock: FakeClock,
     assert (bench.writes, bench.plant.reads) == ([], 0)
 
 
+@pytest.mark.parametrize("control", [True, False])
+async def test_who_may_not_call_learns_nothing_of_the_arguments(
+    clock: FakeClock, tasks: asyncio.TaskGroup, control: bool
+) -> None:
+    bench = Bench(clock, tasks, control=control)
+    caller = Caller("otto", Role.OBSERVER if control else Role.ADMIN)
+    for arguments in ((), (1.0, 2.0), ("ten",), (99.0,)):
+        result = await bench.call("SetAmps", *arguments, caller=caller)
+        status = Status.BAD_USER_ACCESS_DENIED if control else Status.BAD_NOT_EXECUTABLE
+        assert (result.status, result.input_results) == (status, ())
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "inputs"),
     [
