@@ -44,6 +44,8 @@ class Running:
         command = [*contender.command(self.port, points, extra), *words]
         # The node remembers there which site ran last, and that is the user's.
         environment = {**os.environ, "XDG_STATE_HOME": str(folder)}
+        # An installed program has its byte code; without it every start compiles the sources once more.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         with self._log.open("wb") as log:
             began = time.perf_counter()
             self._process = subprocess.Popen(

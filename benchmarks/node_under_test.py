@@ -4,10 +4,13 @@ Sockets and protocols of drivers are not measured here: in place of Modbus stand
 device in each period, through the same seam.
 """
 
+# ruff: noqa: E402  # what the command imports comes first, and as the command imports it
+
 from __future__ import annotations
 
-# First, so that everything is imported in the order in which the command imports it.
-from node.__main__ import main as gridnode  # isort: skip
+from node.__main__ import load, main as gridnode  # isort: skip
+
+load("run")
 
 import argparse
 import asyncio

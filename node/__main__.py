@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from node.server.collector import paused
@@ -10,16 +11,20 @@ if TYPE_CHECKING:
     from typer import Typer
 
 
-def command_line() -> Typer:
-    """All commands. What their import makes stays, and passes of the collector over it would be a tenth of a start."""
+def load(word: str | None) -> Typer:
+    """The command line for its first word.
+
+    What the import makes stays, and passes of the collector over it would be a tenth of a start.
+    """
     with paused():
-        from node.cli.app import app  # noqa: PLC0415  # inside, that is what this is for
-    return app
+        from node.cli.app import command_line  # noqa: PLC0415  # inside, that is what this is for
+
+        return command_line(word)
 
 
 def main() -> None:
     """Run the command line; leaves by SystemExit with its exit code."""
-    command_line()(prog_name="gridnode")
+    load(sys.argv[1] if len(sys.argv) > 1 else None)(prog_name="gridnode")
 
 
 if __name__ == "__main__":

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from importlib import import_module
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from node.cli.call import call
-from node.cli.cert import cert
-from node.cli.check import check, schema
-from node.cli.history import history
-from node.cli.run import run
-from node.cli.simulate import simulate
-from node.cli.trust import trust
-from node.cli.user import user
-from node.cli.watch import watch
-
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="A node between power equipment and SCADA.",
-)
+# By its word on the command line: the module of node.cli that has a function, or a group of commands, of that name.
+_COMMANDS: Final[Mapping[str, str]] = {
+    "run": "run",
+    "check": "check",
+    "schema": "check",
+    "simulate": "simulate",
+    "watch": "watch",
+    "call": "call",
+    "history": "history",
+}
+_GROUPS: Final[Mapping[str, str]] = {"cert": "cert", "trust": "trust", "user": "user"}
 
 
 def _version(wanted: bool) -> None:
@@ -31,7 +28,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _main(
     _version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
@@ -40,8 +36,20 @@ def _main(
     """A node between power equipment and SCADA."""
 
 
-for command in (run, check, schema, simulate, watch, call, history):
-    app.command()(command)
-app.add_typer(cert, name="cert")
-app.add_typer(trust, name="trust")
-app.add_typer(user, name="user")
+def command_line(word: str | None = None) -> typer.Typer:
+    """All commands, or only the one of this word if there is one: a start need not import what the others use."""
+    made = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        help="A node between power equipment and SCADA.",
+    )
+    made.callback()(_main)
+    one = word in _COMMANDS or word in _GROUPS
+    for name, module in _COMMANDS.items():
+        if not one or name == word:
+            made.command()(getattr(import_module(f"node.cli.{module}"), name))
+    for name, module in _GROUPS.items():
+        if not one or name == word:
+            made.add_typer(getattr(import_module(f"node.cli.{module}"), name), name=name)
+    return made

@@ -20,7 +20,6 @@ from drivers.base import DriverError
 from node.app import App
 from node.cli.check import summary
 from node.cli.connect import local_url
-from node.cli.live import log_lines, show_table
 from node.cli.options import explained, fail, program, remember_site, site_path
 from node.clock import RealClock
 from node.config import load_site
@@ -70,6 +69,9 @@ async def _run(site: Site, *, table: bool) -> None:
     shows: list[asyncio.Task[None]] = []
 
     def started() -> None:
+        # Clients can connect; the library for tables need not be there before.
+        from node.cli.live import log_lines, show_table  # noqa: PLC0415
+
         print(banner(site, app.users.list()), flush=True)
         shows.append(asyncio.create_task(show_table(app.image) if table else log_lines(app.image)))
 

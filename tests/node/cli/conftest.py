@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from node.cli.app import app
+from node.cli.app import command_line
 from tests.logging_state import restored_logging
 
 SITE = """\
@@ -28,7 +28,7 @@ class Gridnode:
 
     def __call__(self, *words: str, code: int = 0, env: dict[str, str] | None = None) -> Result:
         """Run a command that has to end with an exit code."""
-        result = self._runner.invoke(app, list(words), env=env)
+        result = self._runner.invoke(command_line(words[0] if words else None), list(words), env=env)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         assert result.exit_code == code, result.output

@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from node.cli.app import app
+from node.cli.app import command_line
 from node.cli.call import EXIT_CODES
 
 DOC = (Path(__file__).parents[3] / "docs" / "command-line.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize("name", sorted(getattr(get_command(app), "commands")))  # noqa: B009 - a group, says typer
+@pytest.mark.parametrize("name", sorted(getattr(get_command(command_line()), "commands")))  # noqa: B009 - a group, says typer
 def test_every_command_is_told(name: str) -> None:
-    commands = getattr(get_command(app), "commands")  # noqa: B009
+    commands = getattr(get_command(command_line()), "commands")  # noqa: B009
     assert f"| `gridnode {name}" in DOC
     for inner in getattr(commands[name], "commands", {}):
         row = next(line for line in DOC.splitlines() if line.startswith(f"| `gridnode {name}"))
