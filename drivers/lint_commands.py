@@ -41,6 +41,7 @@ def lint_commands(draft: Draft) -> None:
         _check_runs(draft, command_id, entry, path)
         if spec.confirm is not None:
             _check_confirm(draft, spec.confirm, (*path, "confirm"))
+            _check_effect(draft, spec, spec.confirm, (*path, "confirm", "all"))
         elif any(isinstance(step, Write) for step in spec.steps):
             draft.add(path, "writes and needs `confirm`: the points that prove its effect")
         if spec.keep_alive is not None:
@@ -162,6 +163,40 @@ def _check_confirm(draft: Draft, confirm: Confirm, path: KeyPath) -> None:
     if confirm.within_s <= confirm.every_s:
         draft.add((*path, "within"), f"must be longer than `every` ({confirm.every_s:g} s), or nothing is read in time")
     _check_conditions(draft, confirm.conditions, (*path, "all"), "can never be reached")
+
+
+def _check_effect(draft: Draft, spec: CommandSpec, confirm: Confirm, path: KeyPath) -> None:
+    """What a command leaves in a point must be what confirms it there."""
+    left = _left(draft, spec, frozenset())
+    for condition in confirm.conditions:
+        value = left.get(condition.point)
+        if value is not None and condition.operand.argument is None and not _meets(condition, value):
+            wanted = f"{condition.comparison.value} {_shown(condition.operand.constant)}"
+            draft.add(path, f"can never be reached: {condition.point} {wanted}, and the command itself writes {value}")
+
+
+def _left(draft: Draft, spec: CommandSpec, seen: frozenset[str]) -> dict[str, Value]:
+    """The constants that a command writes last, by point; what depends on an input is not among them."""
+    left: dict[str, Value] = {}
+    writes = spec.keep_alive.writes if spec.keep_alive is not None else ()
+    for step in (*spec.steps, *writes):
+        if isinstance(step, Write):
+            constant = step.value.constant
+            left.pop(step.point, None)
+            if constant is not None and not isinstance(constant, tuple):
+                left[step.point] = constant
+        elif step.command in draft.commands and step.command not in seen:
+            left |= _left(draft, draft.commands[step.command], seen | {spec.id})
+    return left
+
+
+def _meets(condition: Condition, value: Value) -> bool:
+    if isinstance(value, str):
+        constant = condition.operand.constant
+        return (value in (constant if isinstance(constant, tuple) else (constant,))) is not _excludes(condition)
+    if condition.comparison in (Comparison.GE, Comparison.LE):
+        return any(low <= float(value) <= high for low, high in _spans(condition))
+    return _holds(condition, float(value))
 
 
 def _check_conditions(draft: Draft, conditions: Sequence[Condition], path: KeyPath, verdict: str) -> None:

@@ -6,6 +6,7 @@ thousand devices of one kind have one model.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,7 +16,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from address_space.classes import SYSTEM_POINTS
+from address_space.classes import CLASSES, SYSTEM_POINTS
 from address_space.model import Point, PointKind, Range, Value, device_model
 from drivers.lint import lint
 from drivers.problems import ConfigError, KeyPath, Problem, one_of
@@ -31,6 +32,8 @@ __all__ = ["PointOverride", "load_profile", "profile_schema", "shipped_profiles"
 
 _SHIPPED: Final = Path(__file__).parent / "profiles"
 _ORIGIN: Final = ""  # `Problem.file` of what the caller gave, not the file
+# Once, without what is wrong, and without what breaks with that: more is not needed.
+_ROUNDS: Final = 5
 # Stand in for a head entry that has problems, so that the rest of the file is still checked.
 _STAND_INS: Final[Mapping[str, Any]] = {
     "schema": SCHEMA_ID,
@@ -118,7 +121,7 @@ def _load(
         raise ConfigError(
             [document.lines.problem((), "is no profile: it must be a mapping that begins with `schema:`")]
         )
-    problems: list[Problem] = []
+    problems: list[Problem] = list(document.problems)
     values, shown = apply(document, dict(parameters), problems)
     data, unresolved = substitute(document, shown, problems)
     draft = _draft(data, document.lines, unresolved, problems)
@@ -141,10 +144,11 @@ def _draft(data: dict[str, Any], lines: Lines, unresolved: frozenset[KeyPath], p
     """
     data = _with_defaults(data)
     broken: set[KeyPath] = set()
-    for _ in range(3):  # once, without the broken entries, and without what broke with them
+    for _ in range(_ROUNDS):
         try:
             return Draft(ProfileFile.model_validate(data), lines, frozenset(broken))
         except ValidationError as error:
+            data = copy.deepcopy(data)
             for one in error.errors(include_url=False):
                 location: KeyPath = tuple(key for key in one["loc"] if key != "[key]")
                 text = sentence(one["type"], one["msg"], one["input"])
@@ -152,9 +156,22 @@ def _draft(data: dict[str, Any], lines: Lines, unresolved: frozenset[KeyPath], p
                     text = f"{text} (this is about the name itself)"
                 if not any(_touch(location, path) for path in unresolved):
                     problems.append(lines.problem(location, text))
-            broken |= {_entry(one["loc"]) for one in error.errors(include_url=False)}
+                if one["type"] == "extra_forbidden":  # the entry is whole without it
+                    _take_out(data, one["loc"])
+                else:
+                    broken.add(_entry(one["loc"]))
             data = _without(data, broken)
     raise ConfigError(problems)
+
+
+def _take_out(data: Any, location: tuple[int | str, ...]) -> None:
+    """Remove one unknown key."""
+    for step in location[:-1]:
+        if isinstance(data, list):
+            data = data[int(step)]
+        else:
+            data = next(value for key, value in data.items() if str(key) == str(step))
+    data.pop(location[-1], None)
 
 
 def _touch(one: KeyPath, other: KeyPath) -> bool:
@@ -179,7 +196,27 @@ def _without(data: dict[str, Any], broken: set[KeyPath]) -> dict[str, Any]:
         kept[key] = value
     for key, stand_in in _STAND_INS.items():
         kept.setdefault(key, stand_in)
+    if ("device",) in broken:
+        given = data.get("device")
+        said = given.get("class") if isinstance(given, dict) else None
+        if said in {device_class.value for device_class in CLASSES}:
+            kept["device"] = {**_STAND_INS["device"], "class": said}
+        else:
+            _leave_out_classes(kept, broken)
     return kept
+
+
+def _leave_out_classes(data: dict[str, Any], broken: set[KeyPath]) -> None:
+    """Leave out what may be declared by the class, which is not known; the rest is the profile's own in any class."""
+    names = {
+        "points": {entry.point.id for spec in CLASSES.values() for entry in spec.points},
+        "commands": {entry.command.id for spec in CLASSES.values() for entry in spec.commands},
+    }
+    for section, declared in names.items():
+        entries = data.get(section)
+        if isinstance(entries, dict):
+            broken |= {(section, name) for name in entries if name in declared}
+            data[section] = {name: entry for name, entry in entries.items() if name not in declared}
 
 
 def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
@@ -211,8 +248,8 @@ def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
 def _assemble(draft: Draft, values: Mapping[str, Value]) -> Profile | None:
     """Build the profile and run the rules that span entries; None when something is wrong."""
     file = draft.file
-    if draft.is_broken("device") or draft.is_broken("protocol"):
-        return None  # what a point must be hangs on them
+    if draft.is_broken("protocol"):
+        return None  # what a point must be hangs on it
     for name, members in file.enumerations.items():
         draft.enumerations[name] = draft.enumeration(name, dict(members), ("enumerations", name))
     build_points(draft)

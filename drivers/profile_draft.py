@@ -22,8 +22,8 @@ class DraftPoint:
     address: int | None
     path: KeyPath
     suffix: str = ""  # the index, for example L1
-    point: Point | None = None  # None = it has problems of its own
-    source: Source | None = None
+    point: Point | None = None  # None = it cannot be said what it is
+    source: Source | None = None  # None = where it comes from has problems of its own
 
 
 @dataclass(slots=True)

@@ -52,16 +52,17 @@ def build_points(draft: Draft) -> None:
         before = len(draft.problems)
         source = _line_source(draft, item) if draft.file.protocol == "serial_line" else _register_source(draft, item)
         point = _point(draft, item, source)
-        if point is None or source is None:
+        if point is None:
             continue
         if isinstance(source, RegisterSource):
             source = _with_map(draft, item, point, source)
             _check_register(draft, item, point, source)
-        setting = _setting(draft, item, point, source)
+        item.point = point
         if len(draft.problems) == before:
-            item.point, item.source = point, source
-            if setting is not None:
-                draft.settings[item.id] = setting
+            item.source = source
+        setting = _setting(draft, item, point, source)
+        if setting is not None:
+            draft.settings[item.id] = setting
 
 
 def _spread(draft: Draft, point_id: str, entry: PointEntry) -> None:
@@ -408,7 +409,7 @@ def _check_codes(draft: Draft, item: DraftPoint, point: Point, source: RegisterS
 # --- settings ----------------------------------------------------------------------------------------------
 
 
-def _setting(draft: Draft, item: DraftPoint, point: Point, source: Source) -> SettingSpec | None:
+def _setting(draft: Draft, item: DraftPoint, point: Point, source: Source | None) -> SettingSpec | None:
     entry, path = item.entry, item.path
     if entry.access not in ("rw", "w"):
         if entry.write is not None:

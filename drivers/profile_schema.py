@@ -21,6 +21,14 @@ PARAMETER_REFERENCE: Final = re.compile(r"\$[a-z][a-z0-9_]*")
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
+POINT_ID: Final = r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$"
+COMMAND_ID: Final = r"^([A-Z][a-z0-9]*)+$"
+TABLE_ID: Final = r"^[A-Z][A-Za-z0-9]*$"
+PARAMETER_ID: Final = r"^[a-z][a-z0-9_]*$"
+PROFILE_ID: Final = r"^[a-z0-9_]+(\.[a-z0-9_]+)+$"
+VERSION: Final = r"^\d+\.\d+\.\d+$"
+INDEX: Final = r"^[A-Za-z0-9]+$"
+
 Scalar = bool | int | float | str
 
 
@@ -127,7 +135,7 @@ Bits = Annotated[
     BeforeValidator(_bits),
     _schema(anyOf=[{"type": "integer"}, {"type": "array", "items": {"type": "integer"}}]),
 ]
-PointId = Annotated[str, Field(strict=True, pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$")]
+PointId = Annotated[str, Field(strict=True, pattern=POINT_ID)]
 Text = Annotated[str, Field(strict=True, min_length=1)]
 Flag = Annotated[bool, Field(strict=True)]
 Whole = Annotated[int, Field(strict=True)]
@@ -232,7 +240,7 @@ class PointEntry(_Strict):
     """One point, or with `index` several of a kind."""
 
     addr: Addresses | None = None
-    index: tuple[Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9]+$")], ...] = ()
+    index: tuple[Annotated[str, Field(strict=True, pattern=INDEX)], ...] = ()
     words: tuple[Annotated[int, Field(strict=True, ge=0, le=0xFFFF)], ...] = ()
     table: Table = Table.HOLDING
     type: RawType | None = None
@@ -328,7 +336,7 @@ class CommandEntry(_Strict):
 
     label: Text | None = None
     description: Text | None = None
-    inputs: dict[Annotated[str, Field(strict=True, pattern=r"^[a-z][a-z0-9_]*$")], InputEntry] = {}
+    inputs: dict[Annotated[str, Field(strict=True, pattern=PARAMETER_ID)], InputEntry] = {}
     requires: tuple[ConditionEntry, ...] = ()
     steps: tuple[StepEntry, ...] = ()
     confirm: ConfirmEntry | None = None
@@ -370,20 +378,20 @@ class ProfileFile(_Strict):
     """A whole profile file."""
 
     schema_id: Literal["gridnode/profile@1"] = Field(alias="schema")
-    id: Annotated[str, Field(strict=True, pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)+$")]
-    version: Annotated[str, Field(strict=True, pattern=r"^\d+\.\d+\.\d+$")]
+    id: Annotated[str, Field(strict=True, pattern=PROFILE_ID)]
+    version: Annotated[str, Field(strict=True, pattern=VERSION)]
     device: DeviceEntry
     provenance: ProvenanceEntry
     protocol: Literal["modbus", "serial_line"]
     modbus: ModbusEntry = ModbusEntry()
-    parameters: dict[Annotated[str, Field(strict=True, pattern=r"^[a-z][a-z0-9_]*$")], ParameterEntry] = {}
-    enumerations: dict[Annotated[str, Field(strict=True, pattern=r"^[A-Z][A-Za-z0-9]*$")], Members] = {}
+    parameters: dict[Annotated[str, Field(strict=True, pattern=PARAMETER_ID)], ParameterEntry] = {}
+    enumerations: dict[Annotated[str, Field(strict=True, pattern=TABLE_ID)], Members] = {}
     groups: dict[Text, Period] = {}
     defaults: DefaultsEntry = DefaultsEntry()
     points: dict[PointId, PointEntry] = {}
     identify: tuple[IdentifyEntry, ...] = ()
     presence: Text | None = None
-    commands: dict[Annotated[str, Field(strict=True, pattern=r"^([A-Z][a-z0-9]*)+$")], CommandEntry] = {}
+    commands: dict[Annotated[str, Field(strict=True, pattern=COMMAND_ID)], CommandEntry] = {}
     simulate: SimulateEntry | None = None
 
 
@@ -405,6 +413,19 @@ _SENTENCES: Final[Mapping[str, str]] = {
 }
 
 
+_AMOUNT: Final = re.compile(r"at (least|most) (\d+) item")
+# What a pattern of the models above asks for.
+_WRITTEN_AS: Final[Mapping[str, str]] = {
+    POINT_ID: "must be a point id: lower-case words joined by _, for example ac_power",
+    COMMAND_ID: "must be a command id: capitalised words without anything between them, for example StartSell",
+    TABLE_ID: "must be the name of an enumeration: letters and digits, the first a capital",
+    PARAMETER_ID: "must have lower-case letters, digits and _, the first a letter",
+    PROFILE_ID: "must be two or more words of a-z, 0-9 and _ with dots between them, for example acme.flow1",
+    VERSION: "must be a version of three numbers: 1.0.0",
+    INDEX: "must have letters and digits only",
+}
+
+
 def parameter(raw: object) -> ParameterEntry | None:
     """A declared parameter; None when it is wrong, which the check of the whole file says."""
     try:
@@ -420,6 +441,12 @@ def sentence(kind: str, message: str, given: object) -> str:
     text = _SENTENCES.get(kind)
     if text is not None:
         return text
+    amount = _AMOUNT.search(message)
+    if kind in ("too_short", "too_long") and amount is not None:
+        return f"must have at {amount[1]} {amount[2]} {'entry' if amount[2] == '1' else 'entries'}"
+    if kind == "string_pattern_mismatch":
+        pattern = message.partition("'")[2].removesuffix("'")
+        return f"{_WRITTEN_AS.get(pattern, f'must match {pattern}')}; it is {given!r}"
     shown = f"; it is {given!r}" if isinstance(given, str | int | float | bool) else ""
     message = message[:1].lower() + message[1:]
     return f"{message.replace('input should', 'must').replace('string should', 'must')}{shown}"

@@ -62,14 +62,18 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The plain data of a YAML file (dicts, lists, str, int, float, bool, None) and where it stands."""
+    """The plain data of a YAML file (dicts, lists, str, int, float, bool, None) and where it stands.
+
+    One with `problems` must be refused in the end; its data is what could be made of it, so that the rest is checked.
+    """
 
     data: Any
     lines: Lines
+    problems: tuple[Problem, ...] = ()  # keys that stand twice (the first counts) or are none, and tags
 
 
 def load(path: Path, name: str | None = None) -> Document:
-    """Read a file; raises ConfigError for one that is absent, too large, not UTF-8, not YAML or has a key twice.
+    """Read a file; raises ConfigError for one that is absent, too large, not UTF-8, not YAML or nested too deeply.
 
     `name` is how errors name the file, by default as `path` is written.
     """
@@ -108,9 +112,9 @@ def load_text(text: str, name: str) -> Document:
         loader.dispose()
     builder = _Builder(name)
     data = None if node is None else builder.build(node, ())
-    if builder.problems:
+    if builder.is_too_deep:
         raise ConfigError(builder.problems)
-    return Document(data, Lines(name, builder.by_path))
+    return Document(data, Lines(name, builder.by_path), tuple(builder.problems))
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -130,10 +134,12 @@ class _Builder:
         self.name = name
         self.by_path: dict[KeyPath, int] = {}
         self.problems: list[Problem] = []
+        self.is_too_deep = False
 
     def build(self, node: yaml.Node, path: KeyPath) -> Any:
         self.by_path.setdefault(path, node.start_mark.line + 1)
         if len(path) > _MAX_DEPTH:
+            self.is_too_deep = True
             self._problem(node, path, f"is nested deeper than {_MAX_DEPTH} levels")
             return None
         if isinstance(node, yaml.MappingNode):
@@ -166,7 +172,7 @@ class _Builder:
             return text  # quoted or a block: always text
         if node.tag not in _PLAIN_TAGS:
             self._problem(node, path, f"the tag {node.tag} is not used here")
-            return None
+            return text
         if text in _WORDS:
             return _WORDS[text]
         if _INT.fullmatch(text):

@@ -11,8 +11,9 @@ from drivers.yaml_lines import load
 from node.config_buses import buses, host_and_port, is_loopback
 from node.config_computed import computed_devices
 from node.config_devices import devices
-from node.config_draft import Draft, draft
+from node.config_draft import Draft, draft, unknown
 from node.config_schema import json_schema
+from node.logs import PARTS
 from node.server.host_names import address_of, normal_name
 from node.site import HistoryConfig, Listen, LoggingConfig, ServerConfig, SimulateConfig, Site
 
@@ -47,6 +48,7 @@ def load_site(path: Path) -> Site:
 def check_site(path: Path) -> SiteCheck:
     """Read a site file. Raises ConfigError with every problem. Starts nothing, changes nothing."""
     work = draft(path, load(path))
+    _check_log_parts(work)
     server = _server(work)
     channels = buses(work)
     found = devices(work, channels)
@@ -75,6 +77,12 @@ def check_site(path: Path) -> SiteCheck:
         computed=rules,
     )
     return SiteCheck(site, tuple(work.warnings))
+
+
+def _check_log_parts(work: Draft) -> None:
+    for name in work.file.logging.levels:
+        if name.partition(".")[0] not in PARTS:
+            work.add(("logging", "levels", name), unknown(name, PARTS, "nothing logs under this name or below it"))
 
 
 def _server(work: Draft) -> ServerConfig:

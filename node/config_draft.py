@@ -68,7 +68,7 @@ def draft(path: Path, document: Document) -> Draft:
     """Read the data of a site file as far as it can be read."""
     data = document.data if isinstance(document.data, dict) else {}
     lines = document.lines
-    problems: set[Problem] = set()
+    problems: set[Problem] = set(document.problems)
     if not isinstance(document.data, dict):
         problems.add(lines.problem((), f"must be a mapping with the keys {one_of(SiteFile.model_fields)}"))
         data = copy.deepcopy(_STAND_IN)

@@ -102,7 +102,9 @@ class LoggingEntry(_Strict):
 
     format: LogFormat = Field(LogFormat.TEXT, description="text, or json for one JSON object a line.")
     level: Level = Field("INFO", description="Least level that is logged: debug, info, warning, error, critical.")
-    levels: dict[Word, Level] = Field({}, description="Level of single parts: drivers.bus, node.server, asyncua.")
+    levels: dict[Word, Level] = Field(
+        {}, description="Level of single parts and what is below them: drivers.bus, node.server, asyncua."
+    )
 
 
 class HistoryEntry(_Strict):

@@ -12,6 +12,8 @@ from node.site import LogFormat, LoggingConfig
 
 # Libraries say much at INFO that belongs to nobody who runs a plant.
 _QUIET: Final = ("asyncua", "pymodbus", "aiosqlite", "asyncio")
+# First words of all names under which something is logged.
+PARTS: Final = ("address_space", "drivers", "node", *_QUIET)
 # A name that a peer chose must not start a line of its own in the log, nor steer the terminal.
 _ESCAPED: Final = {code: f"\\x{code:02x}" for code in (*range(32), 127, *range(128, 160)) if code != 9}
 

@@ -62,8 +62,8 @@ CASES: list[tuple[str, str, str, str]] = [
     ("scale factor that is not there", "addr: 15, scale: 0.01", "addr: 15, scale_from: sf!!", "no point 'sf'"),
     ("scale factor that is scaled", "addr: 15, scale: 0.01", "addr: 15, scale_from: ac_voltage!!", "power of ten"),
     # --- names and class
-    ("point id with a dot", "  lamp: {", "  la.mp: {!!", "match pattern"),
-    ("point id with capitals", "  lamp: {", "  Lamp: {!!", "match pattern"),
+    ("point id with a dot", "  lamp: {", "  la.mp: {!!", "must be a point id"),
+    ("point id with capitals", "  lamp: {", "  Lamp: {!!", "must be a point id"),
     ("id of a system point", "  lamp: {", "  requests: {!!", "gridnode itself"),
     ("same BrowseName", "  lamp: {", "  lamp1: {addr: 60}\n  lamp_1: {!!", "same BrowseName Lamp1"),
     ("missing class point", "  ac_frequency: {addr: 15", "  my_frequency: {unit: Hz, addr: 15", "needs the point ac_frequency"),
@@ -80,7 +80,7 @@ CASES: list[tuple[str, str, str, str]] = [
     ("period without unit", "slow: 60s", "slow: 60!!", "write it with its unit"),
     ("no groups", "groups: {fast: $quick, slow: 60s, once: start}\n", "", "needs `groups`"),
     # --- provenance
-    ("no source", "sources: [a paper]", "sources: []!!", "at least 1 item"),
+    ("no source", "sources: [a paper]", "sources: []!!", "must have at least 1 entry"),
     ("unknown level", "level: documented", "level: proven!!", "must be 'guessed'"),
     # --- settings
     ("written number without range", "range: [0, $top], access", "access!!", "needs `range`"),
@@ -91,8 +91,8 @@ CASES: list[tuple[str, str, str, str]] = [
     ("bits that are written", "addr: 40, enum: {1: Go}", "addr: 40, bits: 0!!", "cannot be written alone"),
     ("scale factor and write", "scale: 0.1, unit: A", "scale_from: word, unit: A!!", "cannot be written"),
     # --- commands
-    ("command id with underscore", "  SetAmps:", "  Set_amps:!!", "match pattern"),
-    ("command id in small", "  SetAmps:", "  setAmps:!!", "match pattern"),
+    ("command id with underscore", "  SetAmps:", "  Set_amps:!!", "must be a command id"),
+    ("command id in small", "  SetAmps:", "  setAmps:!!", "must be a command id"),
     ("own command without description", "    description: Set the current.\n    inputs", "    inputs", "needs `description`"),
     ("command that does nothing", "    steps: [{set: mode, to: Operating}]\n", "", "does nothing"),
     ("write of an unknown point", "{set: mode, to: Operating}", "{set: mood, to: Operating}!!", "no point 'mood'"),
@@ -122,6 +122,8 @@ CASES: list[tuple[str, str, str, str]] = [
     ("confirm out of range", "{point: raw_state, eq: Work}", "{point: ac_voltage, ge: 301}!!", "can never be reached"),
     ("confirm by crossing limits", "{point: raw_state, eq: Work}", "{point: ac_power, ge: 9}, {point: ac_power, le: 3}!!", "can never be reached"),
     ("confirm by two numbers", "{point: raw_state, eq: Work}", "{point: ac_power, eq: 9}, {point: ac_power, ne: 9}!!", "can never be reached"),
+    ("confirm by the contrary of what is written", "    confirm: {all: [{point: raw_state, eq: Work}], within: 10s}", "    confirm: {all: [{point: mode, eq: Standby}], within: 10s}!!", "the command itself writes 3"),
+    ("confirm by the contrary of what is rewritten", "in: [Rest, Trip]}", "in: [Rest, Trip]}, {point: word, ge: 2}!!", "the command itself writes 1"),
     ("confirm shorter than its pause", "within: 5s, every: 500ms", "within: 500ms, every: 500ms!!", "must be longer than `every`"),
     ("condition with two comparisons", "{point: raw_state, eq: Work}", "{point: raw_state, eq: Work, ne: Rest}!!", "exactly one of"),
     ("order of states", "{point: raw_state, eq: Work}", "{point: raw_state, ge: 1}!!", "has no order"),
@@ -197,6 +199,52 @@ def test_a_write_must_fit_one_request(tmp_path: Path) -> None:
     text = RIGHT.replace("max_read: 60", "max_read: 60, max_write: 1").replace("32, type: bits16", "33, type: bits32")
     (problem,) = problems_of(tmp_path, text)
     assert (problem.path, problem.text) == ("points.word", "takes a write of 2 registers; max_write is 1")
+
+
+def test_mistakes_of_all_kinds_are_said_at_once(tmp_path: Path) -> None:
+    text = changed("device: {class: inverter, manufacturer: Test, model: One}", "device: {clas: inverter, model: One}")
+    for old, new in (
+        ("  lamp: {addr: 16,", "  lamp: {addr: 16, colour: red,"),  # unknown key
+        ("range: [0, $top], access", "access"),  # a number that can be written without range
+        ("  serial: {addr: 20, type: text", "  serial: {addr: 14, type: text"),  # overlap with what is left
+        ("    confirm: {all: [{point: amps, eq: $amps", "    confirm: {all: [{point: raw_state, eq: Play"),
+        ("identify: [", "identify: []\nidentify: ["),  # a key twice
+    ):
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    said = [f"{problem.path}: {problem.text}" for problem in problems_of(tmp_path, text)]
+    for part in (
+        "device.clas: is not known",
+        "points.lamp.colour: is not known",
+        "points.amps: a number that can be written",
+        "commands.SetAmps.confirm.all[0].eq: ",
+        "identify: stands twice",
+    ):
+        assert any(one.startswith(part) for one in said), (part, said)
+    assert any("overlap only partly" in one for one in said), said
+
+
+def test_a_point_with_one_mistake_is_checked_for_others(tmp_path: Path) -> None:
+    text = changed("unit: A, range: [0, $top], access", "unit: Amp, access")
+    said = [problem.text for problem in problems_of(tmp_path, text)]
+    assert any("'Amp' is not known" in one for one in said)
+    assert any("needs `range`" in one for one in said)
+
+
+@pytest.mark.parametrize(
+    ("what", "fits"),
+    [
+        ("{point: mode, eq: Operating}", True),
+        ("{point: mode, ne: Operating}", False),
+        ("{point: mode, in: [Standby]}", False),
+    ],
+)
+def test_a_command_is_confirmed_by_what_it_writes_or_by_another_point(tmp_path: Path, what: str, fits: bool) -> None:
+    text = changed("{point: raw_state, eq: Work}", what)
+    if fits:
+        assert load_text(tmp_path, text).commands["Operating"].confirm
+    else:
+        assert any("the command itself writes 3" in problem.text for problem in problems_of(tmp_path, text))
 
 
 WORDS = [

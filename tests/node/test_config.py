@@ -91,6 +91,7 @@ CASES = {
     "a name that is none": (changed("  listen: 127.0.0.1:4840", "  names: [plant.example, 'no name']"), "3: server.names[1]: 'no name' is neither a host name nor an IP address"),
     "log level": (changed("site: demo", "site: demo\nlogging: {level: loud}"), "2: logging.level: must be debug, info, warning, error or critical; it is 'loud'"),
     "log level of a part": (changed("site: demo", "site: demo\nlogging: {levels: {drivers.bus: 3}}"), "2: logging.levels.drivers.bus: must be debug"),
+    "log part that is none": (changed("site: demo", "site: demo\nlogging: {levels: {nope.nope: info}}"), "2: logging.levels.nope.nope: nothing logs under this name or below it (allowed: address_space, drivers, node, asyncua"),
     "log format": (changed("site: demo", "site: demo\nlogging: {format: xml}"), "2: logging.format: must be text or json; it is 'xml'"),
     "commits too rare": (changed("site: demo", "site: demo\nhistory: {commit_interval: 5m}"), "2: history.commit_interval: must be at most 60s; it is 300s"),
     "a word for a flag": (changed("site: demo", "site: demo\nhistory: {enabled: yes}"), "2: history.enabled: must be true or false"),
@@ -174,6 +175,11 @@ def test_all_problems_are_said_at_once_in_the_order_of_their_lines(tmp_path: Pat
         "10 devices.xw2.label",
         "10 devices.xw2.profile",
     ]
+
+
+def test_a_key_that_stands_twice_hides_nothing(tmp_path: Path) -> None:
+    text = RIGHT.replace("site: demo", "site: demo\nsite: again").replace("unit: 10", "unit: 999")
+    assert [line.split(": ")[1] for line in problems(tmp_path, text)] == ["site", "devices.xw1.unit"]
 
 
 def test_a_problem_is_not_followed_by_others_that_only_come_from_it(tmp_path: Path) -> None:
