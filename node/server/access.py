@@ -7,12 +7,18 @@ from typing import Any, Final
 from asyncua import ua
 
 from address_space.nodes import Node
+from address_space.shape import node_id
 from node.server.roles import Role
 
 READ: Final = 1 << ua.AccessLevel.CurrentRead
 WRITE: Final = 1 << ua.AccessLevel.CurrentWrite
 HISTORY_READ: Final = 1 << ua.AccessLevel.HistoryRead
 _GIVEN: Final = READ | WRITE | HISTORY_READ
+
+# Methods of the Server object that concern a client's own subscriptions: every role may call them.
+GET_MONITORED_ITEMS: Final = node_id(ua.ObjectIds.Server_GetMonitoredItems)
+RESEND_DATA: Final = node_id(ua.ObjectIds.Server_ResendData)
+SERVER_METHODS: Final = frozenset((GET_MONITORED_ITEMS, RESEND_DATA))
 
 CALLS: Final = Role.OPERATOR  # commands
 WRITES: Final = Role.ENGINEER  # settings
@@ -50,12 +56,14 @@ def user_access_level(node: Any, role: Role) -> int:
 
 def executable(node: Any) -> bool:
     """Whether a method can be called at all."""
+    if node.nodeid in SERVER_METHODS:
+        return True
     return isinstance(node, Node) and bool(plain(node, ua.AttributeIds.Executable))
 
 
 def user_executable(node: Any, role: Role) -> bool:
     """Whether a role can call a method."""
-    return role >= CALLS and executable(node)
+    return executable(node) and (role >= CALLS or node.nodeid in SERVER_METHODS)
 
 
 def for_role(node: Any, attribute_id: int, role: Role) -> ua.Variant | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
 from asyncua import ua
@@ -16,6 +16,10 @@ from node.server.request import Request
 
 # The answer has to travel: it leaves this long before the client gives up.
 _MARGIN_S: Final = 0.1
+
+
+# The result of a call of the server's own methods, None for others.
+OwnMethod = Callable[[ua.CallMethodRequest], Awaitable[ua.CallMethodResult | None]]
 
 
 class Desk(Protocol):
@@ -48,14 +52,22 @@ class MethodCaller:
         self._desk = desk
         self._answer_within_s = answer_within_s
 
-    async def call_all(self, request: Request, parameters: ua.CallParameters, caller: Caller) -> ua.CallResponse:
-        """Call methods in their order; all of them are answered within the time of one."""
+    async def call_all(
+        self, request: Request, parameters: ua.CallParameters, caller: Caller, own: OwnMethod | None = None
+    ) -> ua.CallResponse:
+        """Call methods in their order; all of them are answered within the time of one.
+
+        `own` gets each call first, for the methods that are no device's.
+        """
         answer_by = request.received_s + self._answer_within_s
         if request.deadline_s is not None:
             hint_s = request.deadline_s - request.received_s
             answer_by = min(answer_by, request.received_s + max(hint_s - _MARGIN_S, hint_s / 2))
         response: Any = ua.CallResponse()
-        response.Results = [await self._call(call, caller, answer_by) for call in parameters.MethodsToCall]
+        response.Results = [
+            (await own(call) if own else None) or await self._call(call, caller, answer_by)
+            for call in parameters.MethodsToCall
+        ]
         return response  # type: ignore[no-any-return]
 
     async def _call(self, call: ua.CallMethodRequest, caller: Caller, answer_by: float) -> ua.CallMethodResult:

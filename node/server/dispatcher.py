@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from asyncua import ua
@@ -46,6 +47,7 @@ class Service:
     aside: bool = False  # it may take long: other messages of the connection go on meanwhile
     items: str = ""  # name of the list in the parameters that says how much work it is
     most: int = 0  # entries that the list may have
+    decode: Callable[[Any], Any] | None = None  # makes the parameters from a reader; without it asyncua does
 
 
 class Dispatcher:
@@ -127,7 +129,7 @@ class Dispatcher:
 
     def _decode(self, service: Service, reader: Any) -> Any:
         try:
-            parameters: Any = struct_from_binary(service.parameters, reader)
+            parameters: Any = (service.decode or partial(struct_from_binary, service.parameters))(reader)
         except DECODE_ERRORS as error:
             raise ServiceRefused(ua.StatusCodes.BadDecodingError, str(error)) from error
         if service.items:

@@ -13,9 +13,11 @@ from node.server.browsing import Browser
 from node.server.calls import MethodCaller
 from node.server.dispatcher import Entry, Service
 from node.server.endpoints import Endpoints
+from node.server.item_requests import CreateItems
 from node.server.limits import Limits
 from node.server.reading import AttributeReader
 from node.server.request import Request
+from node.server.server_methods import ServerMethods
 from node.server.session_service import SessionService
 from node.server.sessions import Session
 from node.server.subscription_service import SubscriptionService
@@ -51,6 +53,7 @@ class Services:
         ids = ua.ObjectIds
         limits = self.limits
         subscriptions = self.subscriptions
+        methods = ServerMethods(subscriptions)
         return {
             # Discovery. A server is no registry: RegisterServer is not among them.
             ids.FindServersRequest_Encoding_DefaultBinary: Service(
@@ -98,7 +101,9 @@ class Services:
             ),
             ids.CallRequest_Encoding_DefaultBinary: Service(
                 ua.CallParameters,
-                lambda request, session, given: self.caller.call_all(request, given, session.caller),
+                lambda request, session, given: self.caller.call_all(
+                    request, given, session.caller, lambda call: methods.call(call, session)
+                ),
                 aside=True,
                 items="MethodsToCall",
                 most=limits.call_operations,
@@ -169,7 +174,8 @@ class Services:
             ),
             ids.CreateMonitoredItemsRequest_Encoding_DefaultBinary: Service(
                 ua.CreateMonitoredItemsParameters,
-                lambda _, session, given: subscriptions.create_items(given, session),
+                lambda request, session, given: subscriptions.create_items(request, given, session),
+                decode=CreateItems.decode,
                 waits=True,
                 items="ItemsToCreate",
                 most=limits.operations,

@@ -22,6 +22,7 @@ from address_space.values import variant_type
 from node.server.access import attribute
 from node.server.change_filter import FilterRefused, Measure, change_filter
 from node.server.identity import ANONYMOUS
+from node.server.item_requests import CreateItems, create_response
 from node.server.limits import Limits
 from node.server.monitored_item import MonitoredItem, Settings, Source
 from node.server.notification_packer import Pack, is_fixed, pack_objects, pack_of, republish_response
@@ -32,6 +33,7 @@ from node.server.sampling import timer_interval_ms
 from node.server.sessions import Session
 from node.server.subscription import Owner, Subscription, World, revise
 from node.server.tasks import TaskSet, in_slices
+from node.server.wire import DECODE_ERRORS
 
 _VALUE: Final = ua.AttributeIds.Value
 # Different ways to set up an item that are kept; a client has a handful.
@@ -180,15 +182,16 @@ class SubscriptionService:
 
     # --- items
 
-    async def create_items(self, parameters: ua.CreateMonitoredItemsParameters, session: Session) -> Any:
+    async def create_items(self, request: Request, parameters: CreateItems, session: Session) -> None:
         """Watch attributes. Raises ServiceRefused for what concerns the whole request."""
         subscription = _publisher(session, self).find(parameters.SubscriptionId)
         wanted = stamps(parameters.TimestampsToReturn)
-        response: Any = ua.CreateMonitoredItemsResponse()
-        response.Results = await in_slices(
-            parameters.ItemsToCreate, lambda item: self._create(subscription, item, wanted)
-        )
-        return response
+        try:
+            items = await in_slices(parameters.ItemsToCreate, lambda item: item)
+        except DECODE_ERRORS as error:
+            raise ServiceRefused(ua.StatusCodes.BadDecodingError, str(error)) from error
+        results = await in_slices(items, lambda item: self._create(subscription, item, wanted))
+        request.answer_packed(create_response(self._clock.now(), request.header.RequestHandle, results))
 
     async def modify_items(self, parameters: ua.ModifyMonitoredItemsParameters, session: Session) -> Any:
         """Change how attributes are watched. Raises ServiceRefused for what concerns the whole request."""
