@@ -15,6 +15,11 @@ WRITE: Final = 1 << ua.AccessLevel.CurrentWrite
 HISTORY_READ: Final = 1 << ua.AccessLevel.HistoryRead
 _GIVEN: Final = READ | WRITE | HISTORY_READ
 
+# Who is connected with which certificate is for administrators (OPC 10000-5 section 6.3.4).
+_FOR_ADMINS: Final = frozenset(
+    (node_id(ua.ObjectIds.Server_ServerDiagnostics_SessionsDiagnosticsSummary_SessionSecurityDiagnosticsArray),)
+)
+
 # Methods of the Server object that concern a client's own subscriptions: every role may call them.
 GET_MONITORED_ITEMS: Final = node_id(ua.ObjectIds.Server_GetMonitoredItems)
 RESEND_DATA: Final = node_id(ua.ObjectIds.Server_ResendData)
@@ -51,6 +56,8 @@ def access_level(node: Any) -> int:
 def user_access_level(node: Any, role: Role) -> int:
     """What a role can do with a Value."""
     level = access_level(node)
+    if role < Role.ADMIN and node.nodeid in _FOR_ADMINS:
+        return 0
     return level if role >= WRITES else level & ~WRITE
 
 

@@ -34,6 +34,8 @@ class Entry(Enum):
 # Gets request, session (None unless Entry.SESSION) and parameters; the response, or None when it comes later.
 Handler = Callable[[Request, Session, Any], Any]
 AsyncHandler = Callable[[Request, Session, Any], Awaitable[Any]]
+# Gets the service's number, the session if there is one, and the status of every answer.
+Served = Callable[[int, Session | None, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,10 @@ class Dispatcher:
         faults: FaultLog,
         *,
         allow_none: bool,
+        served: Served = lambda _number, _session, _status: None,
     ) -> None:
         """`services` by the numeric NodeId of the request's binary encoding."""
+        self._served = served
         self._services = services
         self._sessions = sessions
         self._clock = clock
@@ -82,31 +86,34 @@ class Dispatcher:
         except DECODE_ERRORS as error:
             raise BadMessage(ua.StatusCodes.BadDecodingError, f"not a request: {error}") from error
         request = Request(connection, incoming.request_id, header, self._clock.monotonic())
+        session: Any = None
         try:
             service = self._find(type_id)
             session = self._admit(service, request)
             parameters = self._decode(service, reader)
             if service.aside:
-                self._start(service, connection, request, session, parameters)
+                self._start(service, _number(type_id), connection, request, session, parameters)
                 return
             result = service.handler(request, session, parameters)
             response = await result if service.waits else result
         except ServiceRefused as error:
+            self._served(_number(type_id), session, error.status)
             if error.reported:
                 request.refuse(error.status)
             else:
                 self._refuse(request, type_id, error.status, str(error))
         except (ServiceError, ua.UaStatusCodeError) as error:
+            self._served(_number(type_id), session, int(error.code))
             self._refuse(request, type_id, int(error.code), str(error))
         else:
+            self._served(_number(type_id), session, 0)
             if response is not None:
                 request.answer(response)
 
     # --- steps
 
     def _find(self, type_id: ua.NodeId) -> Service:
-        number = type_id.Identifier if type_id.NamespaceIndex == 0 else None
-        service = self._services.get(number) if isinstance(number, int) else None
+        service = self._services.get(_number(type_id))
         if service is None:
             raise ServiceRefused(ua.StatusCodes.BadServiceUnsupported, f"no service {type_id.to_string()}")
         return service
@@ -141,7 +148,7 @@ class Dispatcher:
         return parameters
 
     def _start(
-        self, service: Service, connection: Connection, request: Request, session: Session, parameters: Any
+        self, service: Service, number: int, connection: Connection, request: Request, session: Any, parameters: Any
     ) -> None:
         """Let a long service run beside the messages that follow; it goes on when its client leaves."""
         if connection.running >= self._limits.running_requests:
@@ -150,11 +157,16 @@ class Dispatcher:
 
         async def run() -> None:
             try:
-                request.answer(await service.handler(request, session, parameters))
+                response = await service.handler(request, session, parameters)
             except ServiceRefused as error:
+                self._served(number, session, error.status)
                 request.refuse(error.status)
             except (ServiceError, ua.UaStatusCodeError) as error:
+                self._served(number, session, int(error.code))
                 request.refuse(int(error.code))
+            else:
+                self._served(number, session, 0)
+                request.answer(response)
             finally:
                 connection.running -= 1
 
@@ -165,3 +177,9 @@ class Dispatcher:
         name = ua.StatusCode(ua.UInt32(status)).name
         self._faults.report(request.line.peer, f"request {type_id.to_string()} {name}", text)
         request.refuse(status)
+
+
+def _number(type_id: ua.NodeId) -> int:
+    """Number of a request's type; 0, which no request has, for NodeIds that are none of the standard's."""
+    number = type_id.Identifier
+    return number if type_id.NamespaceIndex == 0 and isinstance(number, int) else 0

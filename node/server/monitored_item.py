@@ -31,6 +31,7 @@ class Lane(Enum):
     PUSHED = "pushed"  # every publish of its slot is a sample
     TIMED = "timed"  # a timer of its own samples it
     LOOKED = "looked"  # looked at in every publishing cycle
+    TOLD = "told"  # events come to it by themselves
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,24 +193,33 @@ _PAIR: Final = Struct("<Ii")
 _MESSAGE: Final = Struct("<Iqi")  # SequenceNumber, PublishTime, number of NotificationData
 _EXTENSION: Final = Struct("<2sHBi")  # type, "binary body", length
 _DATA_CHANGE: Final = ua.ObjectIds.DataChangeNotification_Encoding_DefaultBinary
+_EVENTS: Final = ua.ObjectIds.EventNotificationList_Encoding_DefaultBinary
 _STATUS_CHANGE: Final = ua.ObjectIds.StatusChangeNotification_Encoding_DefaultBinary
 
 
-def data_change(sequence: int, published: int, notifications: Sequence[bytes]) -> bytes:
-    """A NotificationMessage with data changes; without any it is the sign of life."""
-    if not notifications:
-        return _MESSAGE.pack(sequence, published, 0)
-    items = b"".join(notifications)
-    length = _COUNT.size + len(items) + _COUNT.size
-    return b"".join(
-        (
-            _MESSAGE.pack(sequence, published, 1),
+def data_change(sequence: int, published: int, notifications: Sequence[bytes], events: Sequence[bytes] = ()) -> bytes:
+    """A NotificationMessage with data changes and events; without any it is the sign of life.
+
+    Each event is an EventFieldList.
+    """
+    parts = [_MESSAGE.pack(sequence, published, bool(notifications) + bool(events))]
+    if notifications:
+        items = b"".join(notifications)
+        length = _COUNT.size + len(items) + _COUNT.size
+        parts += (
             _EXTENSION.pack(_FOUR_BYTES, _DATA_CHANGE, 1, length),
             _COUNT.pack(len(notifications)),
             items,
             _COUNT.pack(0),  # DiagnosticInfos
         )
-    )
+    if events:
+        lists = b"".join(events)
+        parts += (
+            _EXTENSION.pack(_FOUR_BYTES, _EVENTS, 1, _COUNT.size + len(lists)),
+            _COUNT.pack(len(events)),
+            lists,
+        )
+    return b"".join(parts)
 
 
 def status_change(sequence: int, published: int, status: int) -> bytes:

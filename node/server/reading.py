@@ -9,7 +9,7 @@ from typing import Any, Final
 from asyncua import ua
 
 from address_space.model import Clock, ticks_to_datetime
-from node.server.access import READ, attribute, user_access_level
+from node.server.access import READ, access_level, attribute, user_access_level
 from node.server.index_range import BadRange, apply_range, parse_range
 from node.server.permissions import ON_EVERY_NODE, for_role
 from node.server.request import ServiceRefused
@@ -82,7 +82,8 @@ class AttributeReader:
             except BadRange as error:
                 return error.status
         if item.AttributeId == _VALUE and _is_variable(node) and not user_access_level(node, role) & READ:
-            return ua.StatusCodes.BadNotReadable
+            readable = access_level(node) & READ
+            return ua.StatusCodes.BadUserAccessDenied if readable else ua.StatusCodes.BadNotReadable
         return None
 
     def value(self, node: Any, item: ua.ReadValueId, role: Role, wanted: Stamps) -> ua.DataValue:

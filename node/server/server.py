@@ -19,12 +19,15 @@ from node.historian.history import History
 from node.identity import site_identity
 from node.server.browsing import Browser
 from node.server.calls import Desk, MethodCaller
-from node.server.channel import Channel
+from node.server.capabilities import publish_capabilities
+from node.server.channel import Channel, Incoming
 from node.server.collector import IdleCollector, paused, release, settle
 from node.server.compat import ChannelIds, StandardServer, harden_decoder, install_nodes
 from node.server.connection import Connection, House
+from node.server.diagnostics import Diagnostics
 from node.server.dispatcher import Dispatcher
 from node.server.endpoints import Endpoints
+from node.server.events import Events
 from node.server.fast.lane import Lane, make_lane
 from node.server.faults import FaultLog
 from node.server.history import HistoryReader
@@ -38,12 +41,16 @@ from node.server.policies import ServerKeys
 from node.server.reading import AttributeReader
 from node.server.reload import Reload
 from node.server.server_object import ServerObject
+from node.server.service_level import service_level
 from node.server.services import Services
 from node.server.session_service import SessionService
 from node.server.sessions import SessionTable
 from node.server.space_cache import SpaceCache
+from node.server.standard_values import StandardValues
 from node.server.subscription_service import SubscriptionService
 from node.server.tasks import TaskSet
+from node.server.withdrawal import withdraw_what_is_not_offered
+from node.server.witness import Witness
 from node.server.writing import SettingWriter
 from node.site import Site
 
@@ -53,6 +60,9 @@ _REAP_S = 1.0  # how often timeouts are looked at
 # Clients have this long to take their last answers when the server stops.
 _GOODBYE_S = 1.0
 _GOODBYE_ROUNDS = 50
+# How long clients get to hear that the server ends: one publishing cycle of each, and time for what is in it.
+_FAREWELL_S = 2.0
+_CYCLE_S = 0.2
 NODE_DEVICE = "node"  # the device of the process image that stands for this node
 
 
@@ -93,6 +103,7 @@ class OpcUaServer:
         self._tasks = TaskSet()
         self._faults = FaultLog()
         self._sessions = SessionTable(clock, self._limits, self._show_sessions)
+        self._diagnostics = Diagnostics(self._sessions, clock)
         self._ids = ChannelIds(0)
         self._connections: set[Connection] = set()
         self._internal: InternalServer | None = None
@@ -140,10 +151,9 @@ class OpcUaServer:
 
     async def stop(self) -> None:
         """Say goodbye to clients and end; does nothing when it was not started."""
-        if self._object is not None:
-            self._object.state = ua.ServerState.Shutdown
         if self._listener is not None:
             self._listener.close()
+        await self._announce_end()
         for session in self._sessions.all():
             self._sessions.close(session)
         for connection in list(self._connections):
@@ -191,8 +201,12 @@ class OpcUaServer:
     def _build_space(self, internal: InternalServer, nodes: NodeMap, application_uri: str) -> BuiltSpace:
         site = self._site
         built = build(nodes, self._image, self._clock, site.id, site.label, history=self._history is not None)
-        self._object = ServerObject(internal.aspace, self._clock, self._limits, site.label or site.id)
+        withdraw_what_is_not_offered(nodes)
+        values = StandardValues(internal.aspace, self._clock)
+        self._object = ServerObject(values, self._clock, lambda: service_level(self._image))
         self._object.publish(application_uri, namespace_uris(application_uri, site.id))
+        publish_capabilities(values, self._limits, history=self._history is not None)
+        self._diagnostics.publish(values)
         return built
 
     async def _listen(self) -> asyncio.Server:
@@ -229,14 +243,17 @@ class OpcUaServer:
             self._pki, self._users, self._sessions, lambda: tuple(self._connections), self._own, self._renewed
         )
         reader, browser = AttributeReader(space.nodes, clock), Browser(space.nodes, limits)
+        writer = SettingWriter(space, self._image, self._desk)
+        caller = MethodCaller(space, self._desk, server.answer_within_s)
+        events = Events(space.nodes, clock)
         services = Services(
             self.endpoints,
             SessionService(self._sessions, self.endpoints, identifier, self._pki.trust, limits),
             reader,
             browser,
-            SettingWriter(space, self._image, self._desk),
-            MethodCaller(space, self._desk, server.answer_within_s),
-            SubscriptionService(reader, self._image, clock, limits, self._tasks),
+            writer,
+            caller,
+            SubscriptionService(reader, self._image, clock, limits, self._tasks, events),
             None if self._history is None else HistoryReader(self._history, space.nodes, self._image),
             limits,
         )
@@ -244,8 +261,32 @@ class OpcUaServer:
             space, self._image, reader, browser, self._sessions, limits, allow_none=server.allow_none
         )
         self._dispatcher = Dispatcher(
-            services.table(), self._sessions, clock, limits, self._tasks, self._faults, allow_none=server.allow_none
+            Witness(self._sessions, self._diagnostics).over(services.table()),
+            self._sessions,
+            clock,
+            limits,
+            self._tasks,
+            self._faults,
+            allow_none=server.allow_none,
+            served=self._diagnostics.served,
         )
+
+    # --- end
+
+    async def _announce_end(self) -> None:
+        """Say that the server ends, and wait until those who watch its state have been told, 2 s at most."""
+        if self._object is None or self._object.state is ua.ServerState.Shutdown:
+            return
+        cycles = [
+            subscription.rhythm.interval_ms / 1000
+            for session in self._sessions.all()
+            if session.line is not None and session.publisher is not None
+            for subscription in session.publisher.subscriptions.values()
+        ]
+        wait_s = min(max(cycles) + _CYCLE_S, _FAREWELL_S) if cycles else 0.0
+        self._object.shut_down("The node stops.", self._clock.monotonic() + wait_s)
+        if wait_s:
+            await self._clock.sleep(wait_s)
 
     def _renewed(self, own: OwnCertificate, keys: ServerKeys) -> None:
         self._own, self._keys = own, keys

@@ -1,25 +1,32 @@
-"""What the standard Server object says: status, build, capabilities and limits as they are."""
+"""What the standard Server object says: status, build, health; the rest of it comes from its own modules."""
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, Final
 
 from asyncua import ua
-from asyncua.server.address_space import AddressSpace
 
 from address_space.model import Clock, ticks_to_datetime
 from node.server.endpoints import PRODUCT_URI
-from node.server.history_points import POINTS_PER_SESSION
-from node.server.limits import Limits
+from node.server.service_level import MAINTENANCE
+from node.server.standard_values import StandardValues
 
 _IDS: Final = ua.ObjectIds
 _TYPES: Final = ua.VariantType
+# DateTime 0: there is no such time (OPC 10000-6 section 5.2.2.5).
+_NO_TIME: Final = datetime(1601, 1, 1, tzinfo=UTC)
+_SUBSCRIBE_TO_EVENTS: Final = 1 << ua.EventNotifier.SubscribeToEvents
 
 
+@cache
 def software_version() -> str:
     """Version of this program; `0` where it runs without being installed."""
     try:
@@ -32,147 +39,98 @@ def software_version() -> str:
 class ServerObject:
     """Fills the Server object of an address space and answers for what changes."""
 
-    space: AddressSpace
+    values: StandardValues
     clock: Clock
-    limits: Limits
-    name: str
+    level: Callable[[], int]  # ServiceLevel while it runs
     started_ticks: int = 0
     state: ua.ServerState = ua.ServerState.Running
     reason: str = ""
-    seconds_left: int = 0
+    end_s: float | None = None
+
+    @property
+    def seconds_left(self) -> int:
+        """Whole seconds until the server ends; 0 while nobody stops it."""
+        return 0 if self.end_s is None else max(0, math.ceil(self.end_s - self.clock.monotonic()))
 
     def publish(self, application_uri: str, namespaces: Sequence[str]) -> None:
         """Set every value; from now on the status is alive."""
         self.started_ticks = self.clock.now()
-        self._set(_IDS.Server_ServerArray, [application_uri], _TYPES.String)
-        self._set(_IDS.Server_NamespaceArray, list(namespaces), _TYPES.String)
-        self._set(_IDS.Server_ServiceLevel, 255, _TYPES.Byte)
-        self._set(_IDS.Server_Auditing, False, _TYPES.Boolean)
-        self._set(_IDS.Server_ServerDiagnostics_EnabledFlag, False, _TYPES.Boolean)
-        self._set(_IDS.Server_ServerRedundancy_RedundancySupport, 0, _TYPES.Int32)
+        values = self.values
+        values.set(_IDS.Server_ServerArray, [application_uri], _TYPES.String)
+        values.set(_IDS.Server_NamespaceArray, list(namespaces), _TYPES.String)
+        values.set(_IDS.Server_Auditing, True, _TYPES.Boolean)
+        values.set(_IDS.Server_ServerRedundancy_RedundancySupport, ua.RedundancySupport.None_, _TYPES.Int32)
+        values.set(_IDS.Server_EstimatedReturnTime, _NO_TIME, _TYPES.DateTime)
+        # Its NodeIds are numbers; OPC 10000-5 section 6.3.13 wants the pattern all the same.
+        values.set(_IDS.OPCUANamespaceMetadata_StaticStringNodeIdPattern, "", _TYPES.String)
+        values.set_attribute(_IDS.Server, ua.AttributeIds.EventNotifier, _SUBSCRIBE_TO_EVENTS, _TYPES.Byte)
+        values.live(_IDS.Server_ServiceLevel, self._service_level, _TYPES.Byte)
+        values.live(_IDS.Server_LocalTime, lambda: _local_time(values.now()), _TYPES.ExtensionObject)
         self._publish_build()
-        self._publish_capabilities()
-        self._publish_operation_limits()
-        self._live(_IDS.Server_ServerStatus, lambda: ua.Variant(self._status(), _TYPES.ExtensionObject))
-        self._live(_IDS.Server_ServerStatus_CurrentTime, lambda: ua.Variant(self._now(), _TYPES.DateTime))
-        self._live(_IDS.Server_ServerStatus_State, lambda: ua.Variant(int(self.state), _TYPES.Int32))
-        self._live(_IDS.Server_ServerStatus_SecondsTillShutdown, lambda: ua.Variant(self.seconds_left, _TYPES.UInt32))
-        self._live(
-            _IDS.Server_ServerStatus_ShutdownReason,
-            lambda: ua.Variant(_localized(self.reason), _TYPES.LocalizedText),
-        )
-        started = ticks_to_datetime(self.started_ticks)
-        self._set(_IDS.Server_ServerStatus_StartTime, started, _TYPES.DateTime)
+        self._publish_status()
+
+    def shut_down(self, reason: str, end_s: float) -> None:
+        """Say that the server is about to end; `end_s` is when, on Clock.monotonic()."""
+        self.state = ua.ServerState.Shutdown
+        self.reason = reason
+        self.end_s = end_s
 
     # --- parts
 
     def _publish_build(self) -> None:
-        build = self._build()
-        self._set(_IDS.Server_ServerStatus_BuildInfo, build, _TYPES.ExtensionObject)
-        for node, value in (
-            (_IDS.Server_ServerStatus_BuildInfo_ProductUri, build.ProductUri),
-            (_IDS.Server_ServerStatus_BuildInfo_ManufacturerName, build.ManufacturerName),
-            (_IDS.Server_ServerStatus_BuildInfo_ProductName, build.ProductName),
-            (_IDS.Server_ServerStatus_BuildInfo_SoftwareVersion, build.SoftwareVersion),
-            (_IDS.Server_ServerStatus_BuildInfo_BuildNumber, build.BuildNumber),
-        ):
-            self._set(node, value, _TYPES.String)
-        self._set(_IDS.Server_ServerStatus_BuildInfo_BuildDate, build.BuildDate, _TYPES.DateTime)
+        build = _build()
+        self.values.set(_IDS.Server_ServerStatus_BuildInfo, build, _TYPES.ExtensionObject)
+        for name in ("ProductUri", "ManufacturerName", "ProductName", "SoftwareVersion", "BuildNumber", "BuildDate"):
+            kind = _TYPES.DateTime if name == "BuildDate" else _TYPES.String
+            self.values.set(getattr(_IDS, f"Server_ServerStatus_BuildInfo_{name}"), getattr(build, name), kind)
 
-    def _publish_capabilities(self) -> None:
-        limits = self.limits
-        for node, value, kind in (
-            (_IDS.Server_ServerCapabilities_ServerProfileArray, [], _TYPES.String),
-            (_IDS.Server_ServerCapabilities_LocaleIdArray, ["en"], _TYPES.String),
-            (_IDS.Server_ServerCapabilities_SoftwareCertificates, [], _TYPES.ExtensionObject),
-            (_IDS.Server_ServerCapabilities_MinSupportedSampleRate, limits.publishing_min_ms, _TYPES.Double),
-            (
-                _IDS.Server_ServerCapabilities_MaxBrowseContinuationPoints,
-                limits.continuation_points,
-                _TYPES.UInt16,
-            ),
-            (_IDS.Server_ServerCapabilities_MaxQueryContinuationPoints, 0, _TYPES.UInt16),
-            (_IDS.Server_ServerCapabilities_MaxHistoryContinuationPoints, POINTS_PER_SESSION, _TYPES.UInt16),
-            (_IDS.Server_ServerCapabilities_MaxArrayLength, limits.message_bytes, _TYPES.UInt32),
-            (_IDS.Server_ServerCapabilities_MaxStringLength, limits.message_bytes, _TYPES.UInt32),
-            (_IDS.Server_ServerCapabilities_MaxByteStringLength, limits.message_bytes, _TYPES.UInt32),
-            (_IDS.Server_ServerCapabilities_MaxSessions, limits.sessions, _TYPES.UInt32),
-            (
-                _IDS.Server_ServerCapabilities_MaxSubscriptionsPerSession,
-                limits.subscriptions_per_session,
-                _TYPES.UInt32,
-            ),
-            (
-                _IDS.Server_ServerCapabilities_MaxMonitoredItemsPerSubscription,
-                limits.items_per_subscription,
-                _TYPES.UInt32,
-            ),
-            (_IDS.Server_ServerCapabilities_MaxMonitoredItemsQueueSize, limits.queue_size, _TYPES.UInt32),
+    def _publish_status(self) -> None:
+        values, prefix = self.values, "Server_ServerStatus"
+        values.live(_IDS.Server_ServerStatus, self._status, _TYPES.ExtensionObject)
+        for name, read, kind in (
+            ("StartTime", lambda: ticks_to_datetime(self.started_ticks), _TYPES.DateTime),
+            ("CurrentTime", values.now, _TYPES.DateTime),
+            ("State", lambda: int(self.state), _TYPES.Int32),
+            ("SecondsTillShutdown", lambda: self.seconds_left, _TYPES.UInt32),
+            ("ShutdownReason", lambda: _localized(self.reason), _TYPES.LocalizedText),
         ):
-            self._set(node, value, kind)
-
-    def _publish_operation_limits(self) -> None:
-        prefix = "Server_ServerCapabilities_OperationLimits_"
-        limits = self.limits
-        for name, value in (
-            ("MaxNodesPerRead", limits.operations),
-            ("MaxNodesPerHistoryReadData", limits.call_operations),
-            ("MaxNodesPerHistoryReadEvents", limits.call_operations),
-            ("MaxNodesPerWrite", limits.write_operations),
-            ("MaxNodesPerHistoryUpdateData", 0),
-            ("MaxNodesPerHistoryUpdateEvents", 0),
-            ("MaxNodesPerMethodCall", limits.call_operations),
-            ("MaxNodesPerBrowse", limits.browse_operations),
-            ("MaxNodesPerRegisterNodes", limits.operations),
-            ("MaxNodesPerTranslateBrowsePathsToNodeIds", limits.browse_operations),
-            ("MaxNodesPerNodeManagement", 0),
-            ("MaxMonitoredItemsPerCall", limits.operations),
-        ):
-            self._set(getattr(_IDS, prefix + name), value, _TYPES.UInt32)
-
-    def _build(self) -> Any:
-        built: Any = datetime(1970, 1, 1, tzinfo=UTC)
-        info: Any = ua.BuildInfo(BuildDate=built)
-        info.ProductUri = PRODUCT_URI
-        info.ManufacturerName = "gridnode"
-        info.ProductName = "gridnode"
-        info.SoftwareVersion = software_version()
-        info.BuildNumber = "0"
-        return info
+            values.live(getattr(_IDS, f"{prefix}_{name}"), read, kind)
 
     def _status(self) -> ua.ServerStatusDataType:
         started: Any = ticks_to_datetime(self.started_ticks)
         return ua.ServerStatusDataType(
             StartTime=started,
-            CurrentTime=self._now(),
+            CurrentTime=self.values.now(),
             State=self.state,
-            BuildInfo=self._build(),
+            BuildInfo=_build(),
             SecondsTillShutdown=ua.UInt32(self.seconds_left),
             ShutdownReason=_localized(self.reason),
         )
 
-    def _now(self) -> Any:
-        return ticks_to_datetime(self.clock.now())
+    def _service_level(self) -> int:
+        return self.level() if self.state is ua.ServerState.Running else MAINTENANCE
 
-    # --- values
 
-    def _set(self, node: int, value: Any, kind: ua.VariantType) -> None:
-        """A value that stays; the standard address space of the library has the node, or it is left out."""
-        entry = self._entry(node)
-        if entry is not None:
-            stamp: Any = self._now()
-            variant = ua.Variant(value, kind, is_array=isinstance(value, list))
-            entry.value = ua.DataValue(variant, SourceTimestamp=stamp)
+@cache
+def _build() -> Any:
+    # A package does not say when it was built; its files are as old as the build or the installation.
+    built: Any = datetime.fromtimestamp(int(Path(__file__).stat().st_mtime), UTC)
+    info: Any = ua.BuildInfo(BuildDate=built)
+    info.ProductUri = PRODUCT_URI
+    info.ManufacturerName = "gridnode"
+    info.ProductName = "gridnode"
+    info.SoftwareVersion = software_version()
+    info.BuildNumber = software_version()
+    return info
 
-    def _live(self, node: int, read: Callable[[], ua.Variant]) -> None:
-        """A value that is made when somebody looks."""
-        entry = self._entry(node)
-        if entry is not None:
-            entry.value_callback = lambda _node, _attribute: ua.DataValue(read(), SourceTimestamp=self._now())
 
-    def _entry(self, node: int) -> Any:
-        found = self.space.get(ua.NodeId(ua.Int32(node)))
-        return None if found is None else found.attributes.get(ua.AttributeIds.Value)
+def _local_time(now: datetime) -> Any:
+    """The time zone of this machine: minutes east of UTC now, and whether daylight saving is in them."""
+    here = time.localtime(now.timestamp())
+    zone: Any = ua.TimeZoneDataType()
+    zone.Offset = here.tm_gmtoff // 60
+    zone.DaylightSavingInOffset = here.tm_isdst > 0
+    return zone
 
 
 def _localized(text: str) -> ua.LocalizedText:

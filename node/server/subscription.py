@@ -16,6 +16,8 @@ from asyncua import ua
 from address_space.image import ProcessImage
 from address_space.model import Clock
 from node.control.desk import Caller
+from node.server.event import Event
+from node.server.event_item import EventItem
 from node.server.limits import Limits
 from node.server.monitored_item import DISABLED, REPORTING, SAMPLING, Lane, MonitoredItem, Settings
 from node.server.notification_packer import FIXED_BYTES, Pack, data_change, status_change
@@ -102,6 +104,7 @@ class Subscription:
         self._world = world
         self._marked = MarkedItems(world.image)
         self._looked: dict[int, MonitoredItem] = {}
+        self._told: dict[int, EventItem] = {}
         self._pushed: dict[int, list[MonitoredItem]] = {}  # by slot
         self._sampler = Sampler(world.image, world.clock, world.tasks, self._look)
         # In the order in which they are reported: items that may have something to say.
@@ -164,7 +167,9 @@ class Subscription:
         self._marked.close()
         for slot in self._pushed:
             self._world.image.unlisten(slot, self._published)
-        for register in (self.items, self._pushed, self._looked, self._line, self._unacknowledged):
+        for item in self._told.values():
+            item.unlisten()
+        for register in (self._told, self.items, self._pushed, self._looked, self._line, self._unacknowledged):
             register.clear()
 
     # --- the cycle
@@ -201,16 +206,20 @@ class Subscription:
 
         Looks at a bounded number of items; `may_have_news` is True afterwards when there are more.
         """
-        notifications = self._collect(room) if self.enabled else []
-        if not notifications and (self.may_have_news or not self.must_send):
+        notifications: list[bytes] = []
+        events: list[bytes] = []
+        if self.enabled:
+            self._collect(room, notifications, events)
+        if not (notifications or events) and (self.may_have_news or not self.must_send):
             return None
         self.silent_cycles = 0
         self.greeted = True
         number = self._next_number
-        body = data_change(number, self._world.clock.now(), notifications)
-        if notifications:
+        body = data_change(number, self._world.clock.now(), notifications, events)
+        if notifications or events:
             self._sequence = number
             self.counts.data_changes += len(notifications)
+            self.counts.events += len(events)
             self._keep(number, body)
         return Message(body, self.may_have_news)
 
@@ -248,6 +257,8 @@ class Subscription:
         interval = settings.interval_ms
         if item.mode == DISABLED:
             return Lane.OFF, 0.0
+        if isinstance(item, EventItem):
+            return Lane.TOLD, 0.0
         if interval > cycle or (settings.queue_size > 1 and 0 < interval < cycle):
             return Lane.TIMED, timer_interval_ms(interval)
         if item.slot is None:
@@ -262,6 +273,10 @@ class Subscription:
         item.lane, interval = self._lane(item)
         slot = item.slot
         if item.lane is Lane.OFF:
+            return
+        if isinstance(item, EventItem):
+            self._told[item.id] = item
+            item.listen(self._hear)
             return
         if item.lane is Lane.TIMED:
             self._sampler.add(item, interval)
@@ -282,7 +297,10 @@ class Subscription:
     def _leave(self, item: MonitoredItem) -> None:
         slot, lane = item.slot, item.lane
         item.lane = Lane.OFF
-        if lane is Lane.TIMED:
+        if isinstance(item, EventItem):
+            self._told.pop(item.id, None)
+            item.unlisten()
+        elif lane is Lane.TIMED:
             self._sampler.remove(item)
         elif lane is Lane.LOOKED or slot is None:
             self._looked.pop(item.id, None)
@@ -311,7 +329,7 @@ class Subscription:
             self._look(item)
 
     def _repeat(self, item: MonitoredItem) -> None:
-        if item.mode == REPORTING and item.lane is not Lane.OFF and not item.queue:
+        if item.mode == REPORTING and item.lane not in (Lane.OFF, Lane.TOLD) and not item.queue:
             item.forget()
             self._first_look(item)
 
@@ -338,6 +356,11 @@ class Subscription:
             else:
                 self._look(item)
 
+    def _hear(self, item: EventItem, event: Event) -> None:
+        """Something has happened at or below the notifier of an item."""
+        if self.owner.caller.role >= event.audience:
+            self._offer(item, event, 0, None)
+
     def _offer(self, item: MonitoredItem, value: Any, status: int, ticks: Any) -> None:
         if not item.offer(value, status, ticks):
             return
@@ -356,12 +379,11 @@ class Subscription:
 
     # --- messages
 
-    def _collect(self, room: int) -> list[bytes]:
-        """Notifications of the items in line, as many as fit into a message."""
+    def _collect(self, room: int, taken: list[bytes], events: list[bytes]) -> None:
+        """Add notifications and events of the items in line, as many as fit into a message."""
         image, line, server = self._world.image, self._line, self._world.clock.now()
         values, statuses, sources = image.values, image.statuses, image.sources
         most = max(1, min(self.rhythm.max_notifications, room // FIXED_BYTES))
-        taken: list[bytes] = []
         add, next_in_line, marked = taken.append, line.popleft, Lane.MARKED
         left = _AT_ONCE
         while line and left and len(taken) < most:
@@ -383,15 +405,18 @@ class Subscription:
                 item.last_ticks = ticks
                 add(item.pack(item.handle, value, status, ticks, server))
             elif item.waiting:
-                taken += item.take(most - len(taken), server)
+                if item.lane is Lane.TOLD:
+                    events += item.take(1, server)
+                    most -= 1 + len(events[-1]) // FIXED_BYTES
+                else:
+                    taken += item.take(most - len(taken), server)
                 if item.waiting:
                     item.pending = True
                     line.appendleft(item)
             else:
                 continue
-            if not item.settings.fixed:
+            if not item.settings.fixed and item.lane is not Lane.TOLD:
                 most -= len(taken[-1]) // FIXED_BYTES
-        return taken
 
     @property
     def _next_number(self) -> int:

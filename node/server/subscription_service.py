@@ -21,6 +21,9 @@ from address_space.nodes import Node
 from address_space.values import variant_type
 from node.server.access import attribute
 from node.server.change_filter import FilterRefused, Measure, change_filter
+from node.server.event_item import EventItem
+from node.server.event_items import EventItems, refused
+from node.server.events import Events
 from node.server.identity import ANONYMOUS
 from node.server.item_requests import CreateItems, create_response
 from node.server.limits import Limits
@@ -44,8 +47,15 @@ class SubscriptionService:
     """Makes and changes subscriptions and their items."""
 
     def __init__(
-        self, reader: AttributeReader, image: ProcessImage, clock: Clock, limits: Limits, tasks: TaskSet
+        self,
+        reader: AttributeReader,
+        image: ProcessImage,
+        clock: Clock,
+        limits: Limits,
+        tasks: TaskSet,
+        events: Events,
     ) -> None:
+        self._event_items = EventItems(reader, events, limits)
         self._world = World(reader, image, clock, limits, tasks)
         self._reader = reader
         self._image = image
@@ -257,6 +267,8 @@ class SubscriptionService:
         what = item.ItemToMonitor
         status = self._fault(subscription, what)
         try:
+            if status is None and what.AttributeId == ua.AttributeIds.EventNotifier:
+                return self._event_items.create(subscription, item, self._item_ids)
             if status is None:
                 mode = ua.MonitoringMode(item.MonitoringMode)
                 node = self._reader.node(what.NodeId)
@@ -265,7 +277,8 @@ class SubscriptionService:
                 source = None if point is not None else Source(node, what)
                 settings, pack = self._settings(subscription, item.RequestedParameters, slot, source, point, wanted)
         except FilterRefused as error:
-            status = error.status
+            refused(result, error)
+            return result  # type: ignore[no-any-return]
         except ValueError:
             status = ua.StatusCodes.BadMonitoringModeInvalid
         if status is not None:
@@ -292,9 +305,11 @@ class SubscriptionService:
             _device, point = self._image.owner(item.slot)
         parameters = wanted.RequestedParameters
         try:
+            if isinstance(item, EventItem):
+                return self._event_items.modify(subscription, item, parameters)
             settings, pack = self._settings(subscription, parameters, item.slot, item.source, point, times)
         except FilterRefused as error:
-            result.StatusCode = _status(error.status)
+            refused(result, error)
             return result  # type: ignore[no-any-return]
         subscription.change(item, int(parameters.ClientHandle), settings, pack)
         result.RevisedSamplingInterval = settings.interval_ms
@@ -307,9 +322,6 @@ class SubscriptionService:
             return ua.StatusCodes.BadSubscriptionIdInvalid
         if len(subscription.items) >= self._limits.items_per_subscription:
             return ua.StatusCodes.BadTooManyMonitoredItems
-        if what.AttributeId == ua.AttributeIds.EventNotifier:
-            # Nothing here makes events yet; an item that never reports would look as if all were well.
-            return ua.StatusCodes.BadNotSupported
         return self._reader.fault(what, subscription.owner.caller.role)
 
     def _point(self, node: Any, what: ua.ReadValueId) -> Point | None:

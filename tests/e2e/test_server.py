@@ -638,7 +638,7 @@ async def test_items_say_what_they_are(client: Client) -> None:
         "BadFilterNotAllowed",
         "BadNodeIdUnknown",
         "BadAttributeIdInvalid",
-        "BadNotSupported",
+        "BadMonitoredItemFilterInvalid",
     ]
     await subscription.delete()
 

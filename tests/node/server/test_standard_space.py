@@ -15,10 +15,13 @@ from address_space.model import Device
 from address_space.nodes import NodeMap
 from address_space.shape import HAS_TYPE_DEFINITION
 from address_space.system import node_model
+from node.server.capabilities import publish_capabilities
 from node.server.compat import StandardServer, harden_decoder, install_nodes
 from node.server.limits import Limits
 from node.server.server_object import ServerObject
 from node.server.standard_space import Damaged, PackedSpace, StandardNode, Unpackable, pack
+from node.server.standard_values import StandardValues
+from node.server.withdrawal import withdraw_what_is_not_offered
 from tests.fake_clock import FakeClock
 from tests.node.server.library_space import build_into, differing, library_nodes
 
@@ -101,7 +104,10 @@ async def test_a_whole_server_on_it_has_the_same_nodes(nodes: dict[ua.NodeId, An
         space = install_nodes(server, maps[-1])
         await server.init()
         build(maps[-1], ProcessImage([Device("node", node_model())], clock), clock, "test")
-        ServerObject(space, clock, Limits(), "Test").publish("urn:test", ["urn:a", "urn:b"])
+        values = StandardValues(space, clock)
+        withdraw_what_is_not_offered(maps[-1])
+        ServerObject(values, clock, lambda: 255).publish("urn:test", ["urn:a", "urn:b"])
+        publish_capabilities(values, Limits(), history=True)
         for each in list(maps[-1].values()):
             for entry in each.attributes.values():
                 if entry.value_callback:
