@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from benchmarks import pattern, usage
 from benchmarks.contender import Contender, Failed, Running
-from benchmarks.servers import OURS, trusted_client
+from benchmarks.servers import NODE, OURS, trusted_client
 
 # A server ends by itself after this, should the benchmark be killed.
 _LIFETIME_S: Final = 1_800
@@ -146,8 +146,8 @@ JOBS: Final[Mapping[str, Job]] = {
     "writes": Job(_client("writes")),
     "browse": Job(_client("browse")),
     "stalls": Job(_stalls),
-    "crowd": Job(_crowd, only=("node-opcua", OURS)),
-    "connects": Job(_connects),
+    "crowd": Job(_crowd, only=(NODE, OURS)),
+    "connects": Job(_connects, only=(OURS,)),
     "notifications": Job(_client("subscribe", interval_ms=100.0), period_s=0.1),
     "encrypted": Job(_encrypted, period_s=0.1, only=(OURS,)),
 }
