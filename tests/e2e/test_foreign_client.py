@@ -25,10 +25,12 @@ POLICIES = ("Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss")
 METERED = "meter1.frequency"  # ten samples a second
 PASS_THROUGH, STANDBY, SELL = 1025, 1032, 1036  # codes of the XW's inverter status
 
-# A setting that is never read, and a computed device, for which nobody answers.
-NEVER_ANSWERED = (".force_charger_state", "plant.last_answer")
+# A trigger that cannot be read, and a computed device, for which nobody answers.
+NOT_READABLE = ".force_charger_state"
+NEVER_ANSWERED = (NOT_READABLE, "plant.last_answer")
 
-BASE = {"NodeId", "NodeClass", "BrowseName", "DisplayName", "Description", "WriteMask", "UserWriteMask"}
+RIGHTS = {"RolePermissions", "UserRolePermissions", "AccessRestrictions"}
+BASE = {"NodeId", "NodeClass", "BrowseName", "DisplayName", "Description", "WriteMask", "UserWriteMask"} | RIGHTS
 VARIABLE = BASE | {"Value", "DataType", "ValueRank", "AccessLevel", "UserAccessLevel", "Historizing"}
 ATTRIBUTES = {  # of a class of nodes: those that are always there, and those that may be
     "Object": (BASE | {"EventNotifier"}, set()),
@@ -209,6 +211,8 @@ def expected_status(node: str, found: str) -> str:
     """Everything is Good but what nobody has asked for yet."""
     if ".last_command_" in node and found == "BadNoData":
         return "BadNoData"
+    if node.removesuffix(".ValueAsText").endswith(NOT_READABLE):
+        return "BadNotReadable"
     return "BadWaitingForInitialData" if node.removesuffix(".ValueAsText").endswith(NEVER_ANSWERED) else "Good"
 
 
