@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LOCALE: Final = "en"
 # Largest finite 32-bit float; a larger one cannot be packed.
-_FLOAT_MAX: Final = 3.4028234663852886e38
+FLOAT_MAX: Final = 3.4028234663852886e38
 _BITS: Final[Mapping[DataType, tuple[bool, int]]] = {
     DataType.SBYTE: (True, 8),
     DataType.BYTE: (False, 8),
@@ -64,7 +64,7 @@ def exact(value: Value, data_type: DataType) -> Value | None:
         return float(value)
     if data_type is DataType.FLOAT:
         number = float(value)
-        return None if _FLOAT_MAX < abs(number) < float("inf") else number
+        return None if FLOAT_MAX < abs(number) < float("inf") else number
     if value != value or value in (float("inf"), float("-inf")):  # noqa: PLR0124  # NaN is the only one unlike itself
         return None
     low, high = _LIMITS[data_type]

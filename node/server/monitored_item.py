@@ -27,6 +27,7 @@ class Lane(Enum):
     """The way by which an item's samples come."""
 
     OFF = "off"  # nobody samples it
+    PLAIN = "plain"  # as MARKED, and any other value or status is news
     MARKED = "marked"  # its slot is looked at when it was published, once a publishing cycle
     PUSHED = "pushed"  # every publish of its slot is a sample
     TIMED = "timed"  # a timer of its own samples it
@@ -47,8 +48,8 @@ class Settings:
 
     @property
     def is_plain(self) -> bool:
-        """True when any other value or status is news."""
-        return self.change == _PLAIN
+        """True when any other value or status is news, and all notifications are short."""
+        return self.fixed and self.change == _PLAIN
 
 
 _PLAIN: Final = ChangeFilter()
@@ -81,7 +82,6 @@ class MonitoredItem:
         "mode",
         "pack",
         "pending",
-        "plain",
         "queue",
         "settings",
         "sibling",
@@ -108,7 +108,6 @@ class MonitoredItem:
         self.mode = mode
         self.settings = settings
         self.pack = pack
-        self.plain = settings.is_plain
         self.lane = Lane.OFF
         self.interval_ms = 0.0  # of the timer that samples it
         self.sibling: MonitoredItem | None = None  # the next item on the same slot
@@ -169,7 +168,6 @@ class MonitoredItem:
     def change(self, handle: int, settings: Settings, pack: Pack) -> None:
         """Take new settings; values that no longer fit into the queue go."""
         self.handle, self.settings, self.pack = handle, settings, pack
-        self.plain = settings.is_plain
         size = settings.queue_size
         if len(self.queue) > size:
             self.queue = self.queue[-size:] if settings.discard_oldest else self.queue[:size]

@@ -266,8 +266,11 @@ class Subscription:
         if settings.queue_size > 1:
             return (Lane.TIMED, timer_interval_ms(interval)) if interval else (Lane.PUSHED, 0.0)
         # What others may have to wait for, or what waits for others, is kept as it is sampled.
-        alone = item.source is not None or (item.mode == REPORTING and not item.links)
-        return (Lane.MARKED if alone else Lane.PUSHED), 0.0
+        if item.source is not None:
+            return Lane.MARKED, 0.0
+        if item.mode != REPORTING or item.links:
+            return Lane.PUSHED, 0.0
+        return (Lane.PLAIN if settings.is_plain else Lane.MARKED), 0.0
 
     def _enter(self, item: MonitoredItem) -> None:
         item.lane, interval = self._lane(item)
@@ -282,7 +285,7 @@ class Subscription:
             self._sampler.add(item, interval)
         elif item.lane is Lane.LOOKED or slot is None:
             self._looked[item.id] = item
-        elif item.lane is Lane.MARKED:
+        elif item.lane in _BY_MARKS:
             self._marked.add(slot, item)
             if item.source is None and item.queue:
                 # It has no queue in this lane: the newest value stands for what was not reported.
@@ -304,7 +307,7 @@ class Subscription:
             self._sampler.remove(item)
         elif lane is Lane.LOOKED or slot is None:
             self._looked.pop(item.id, None)
-        elif lane is Lane.MARKED:
+        elif lane in _BY_MARKS:
             self._marked.remove(slot, item)
         elif lane is Lane.PUSHED:
             rest = self._pushed[slot]
@@ -323,7 +326,7 @@ class Subscription:
             self._enter(item)
 
     def _first_look(self, item: MonitoredItem) -> None:
-        if item.lane is Lane.MARKED and item.source is None:
+        if item.lane in _BY_MARKS and item.source is None:
             self._stand_in_line(item)
         else:
             self._look(item)
@@ -384,25 +387,29 @@ class Subscription:
         image, line, server = self._world.image, self._line, self._world.clock.now()
         values, statuses, sources = image.values, image.statuses, image.sources
         most = max(1, min(self.rhythm.max_notifications, room // FIXED_BYTES))
-        add, next_in_line, marked = taken.append, line.popleft, Lane.MARKED
+        add, next_in_line, plain = taken.append, line.popleft, Lane.PLAIN
         left = _AT_ONCE
         while line and left and len(taken) < most:
             left -= 1
             item = next_in_line()
             item.pending = False
-            if item.lane is marked and item.source is None:
+            if item.lane is plain:
                 slot = item.slot
-                value, status, ticks = values[slot], statuses[slot], sources[slot]  # type: ignore[index]  # it has one
-                if status == item.last_status:
-                    if item.plain:
-                        last = item.last_value
-                        if value == last or (value != value and last != last):  # noqa: PLR0124  # NaN
-                            continue
-                    elif not item.is_news(value, status, ticks):
-                        continue
+                value, status = values[slot], statuses[slot]  # type: ignore[index]  # who has no slot is in no such lane
+                last = item.last_value
+                # NaN is unlike itself.
+                if status == item.last_status and (value == last or (value != value and last != last)):  # noqa: PLR0124
+                    continue
                 item.last_value = value
                 item.last_status = status
-                item.last_ticks = ticks
+                add(item.pack(item.handle, value, status, sources[slot], server))  # type: ignore[index]  # as above
+                continue
+            if item.lane is Lane.MARKED and item.source is None:
+                slot = item.slot
+                value, status, ticks = values[slot], statuses[slot], sources[slot]  # type: ignore[index]  # as above
+                if not item.is_news(value, status, ticks):
+                    continue
+                item.last_value, item.last_status, item.last_ticks = value, status, ticks
                 add(item.pack(item.handle, value, status, ticks, server))
             elif item.waiting:
                 if item.lane is Lane.TOLD:
@@ -432,5 +439,6 @@ class Subscription:
             self._kept_bytes -= len(dropped)
 
 
+_BY_MARKS: Final = (Lane.PLAIN, Lane.MARKED)
 # Samples are compared with their source times; which times are reported is the packer's business.
 _SOURCE_TIME: Final = Stamps(source=True, server=False)
