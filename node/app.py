@@ -83,7 +83,7 @@ class App:
 
     async def _start(self, tasks: asyncio.TaskGroup, ending: AsyncExitStack, terminal: TextIO | None) -> None:
         site, clock = self.site, self._clock
-        ending.enter_context(holding(site.state))
+        ending.enter_context(holding(site.state, site.id))
         await asyncio.to_thread(self.users.ensure_admin, terminal)
         ending.push_async_callback(self._login.close)
         if site.simulate.enabled:

@@ -15,6 +15,7 @@ from node.config_draft import Draft, draft, unknown
 from node.config_schema import json_schema
 from node.logs import PARTS
 from node.server.host_names import address_of, normal_name
+from node.server.limits import Limits
 from node.site import HistoryConfig, Listen, LoggingConfig, ServerConfig, SimulateConfig, Site
 
 __all__ = ["SiteCheck", "check_site", "load_site", "site_schema"]
@@ -110,6 +111,37 @@ def _server(work: Draft) -> ServerConfig:
         allow_anonymous=security.anonymous,
         allow_insecure=security.allow_insecure,
         answer_within_s=entry.answer_within,
+        limits=_limits(work),
+        revocation=security.revocation,
+    )
+
+
+def _limits(work: Draft) -> Limits:
+    entry = work.file.server.limits
+    for name in ("session_timeout", "channel_lifetime", "publishing_interval"):
+        low, high = getattr(entry, f"{name}_min"), getattr(entry, f"{name}_max")
+        if low > high:
+            text = f"must not be less than {name}_min, {low:g}s; it is {high:g}s"
+            work.add(("server", "limits", f"{name}_max"), text)
+    return Limits(
+        message_bytes=entry.message_size,
+        message_chunks=entry.message_chunks,
+        connections=entry.connections,
+        connections_per_peer=entry.connections_per_client,
+        sessions=entry.sessions,
+        session_min_s=entry.session_timeout_min,
+        session_max_s=entry.session_timeout_max,
+        token_min_s=entry.channel_lifetime_min,
+        token_max_s=entry.channel_lifetime_max,
+        subscriptions_per_session=entry.subscriptions_per_session,
+        items_per_subscription=entry.items_per_subscription,
+        queue_size=entry.queue_size,
+        publishing_min_ms=entry.publishing_interval_min * 1000,
+        publishing_max_ms=entry.publishing_interval_max * 1000,
+        operations=entry.operations,
+        browse_operations=entry.browse_operations,
+        write_operations=entry.write_operations,
+        call_operations=entry.call_operations,
     )
 
 

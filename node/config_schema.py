@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from address_space.model import DeviceClass
 from drivers.profile_schema import duration_s
 from drivers.spec import Function, WordOrder
+from node.server.revocation import RevocationRule
 from node.site import LogFormat
 
 SITE_ID: Final = r"^[a-z0-9_-]+$"
@@ -83,6 +84,37 @@ class SecurityEntry(_Strict):
     allow_insecure: Flag = Field(
         False, description="Allow `none` and `anonymous` on an address that other machines can reach."
     )
+    revocation: RevocationRule = Field(
+        RevocationRule.CURRENT,
+        description="CAs' lists: required, current (none is outdated; there may be none) or lenient (outdated ones count).",
+    )
+
+
+def _count(default: int, low: int, high: int, text: str) -> Any:
+    return Field(default, ge=low, le=high, description=text)
+
+
+class LimitsEntry(_Strict):
+    """How much clients may ask; what is out of a bound is refused or brought to it."""
+
+    message_size: Whole = _count(2_097_152, 65_535, 16_777_216, "Longest request, in bytes.")
+    message_chunks: Whole = _count(64, 4, 4_096, "Chunks of a request.")
+    connections: Whole = _count(200, 1, 10_000, "Connections of all clients.")
+    connections_per_client: Whole = _count(100, 1, 10_000, "Connections from one address.")
+    sessions: Whole = _count(100, 1, 10_000, "Sessions of all clients.")
+    session_timeout_min: Duration = Field(10.0, description="Shortest time after which an unused session ends.")
+    session_timeout_max: Duration = Field(3600.0, description="Longest time after which an unused session ends.")
+    channel_lifetime_min: Duration = Field(10.0, description="Shortest time until a channel needs new keys.")
+    channel_lifetime_max: Duration = Field(3600.0, description="Longest time until a channel needs new keys.")
+    subscriptions_per_session: Whole = _count(50, 1, 1_000, "Subscriptions of a session.")
+    items_per_subscription: Whole = _count(20_000, 1, 1_000_000, "Monitored items of a subscription.")
+    queue_size: Whole = _count(1_000, 1, 100_000, "Values that wait in a monitored item.")
+    publishing_interval_min: Duration = Field(0.05, description="Shortest publishing and sampling interval.")
+    publishing_interval_max: Duration = Field(3600.0, description="Longest publishing and sampling interval.")
+    operations: Whole = _count(10_000, 1, 100_000, "Nodes or items of a request.")
+    browse_operations: Whole = _count(2_000, 1, 100_000, "Nodes of a Browse.")
+    write_operations: Whole = _count(1_000, 1, 100_000, "Settings of a Write.")
+    call_operations: Whole = _count(100, 1, 10_000, "Methods of a Call, nodes of a HistoryRead.")
 
 
 class ServerEntry(_Strict):
@@ -95,6 +127,7 @@ class ServerEntry(_Strict):
     names: tuple[Word, ...] = Field((), description="Host names and addresses by which clients reach this machine.")
     security: SecurityEntry = Field(SecurityEntry(), description="What clients may do without certificate or name.")
     answer_within: Duration = Field(3.0, description="A command answers by then; its confirmation goes on.")
+    limits: LimitsEntry = Field(LimitsEntry(), description="How much clients may ask.")
 
 
 class LoggingEntry(_Strict):

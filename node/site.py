@@ -9,6 +9,8 @@ from pathlib import Path
 
 from address_space.model import Device
 from drivers.spec import BusConfig, BusUnit, ComputedPoint, Profile
+from node.server.limits import Limits
+from node.server.revocation import RevocationRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class ServerConfig:
     allow_anonymous: bool = False  # anonymous sessions get the Observer role
     allow_insecure: bool = False  # None or anonymous even on a bind that is not loopback
     answer_within_s: float = 3.0  # a command call answers by then, at the latest
+    limits: Limits = field(default_factory=Limits)
+    revocation: RevocationRule = RevocationRule.CURRENT
 
 
 class LogFormat(StrEnum):

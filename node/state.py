@@ -8,16 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from node.server.private_file import PRIVATE_FILE, PRIVATE_FOLDER, make_folder
+from node.server.private_file import PRIVATE_FILE, PRIVATE_FOLDER, make_folder, write_atomic
 
 
 class StateInUse(Exception):  # it names a state of affairs, as PortTaken does
-    """Another node runs on this state folder; the text says which process."""
+    """Another node runs on this state folder, or it is another site's; the text says which, and what to do."""
 
 
 @contextmanager
-def holding(folder: Path) -> Iterator[None]:
-    """Hold a state folder, made if there is none. Raises StateInUse and OSError.
+def holding(folder: Path, site_id: str) -> Iterator[None]:
+    """Hold the state folder of a site, made if there is none. Raises StateInUse and OSError.
+
+    The folder remembers its site: the users, keys and history of one plant are not another's.
 
     The kernel lets go when the process ends, however it ends, so nothing has to be cleaned up by hand.
     """
@@ -34,6 +36,21 @@ def holding(folder: Path) -> Iterator[None]:
             ) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+        _claim(folder, site_id)
         yield
     finally:
         os.close(descriptor)
+
+
+def _claim(folder: Path, site_id: str) -> None:
+    path = folder / "site"
+    try:
+        owner = path.read_text("utf-8", "replace").strip()
+    except FileNotFoundError:
+        write_atomic(path, f"{site_id}\n".encode(), PRIVATE_FILE)
+        return
+    if owner != site_id:
+        raise StateInUse(
+            f"{folder} belongs to the site {owner!r}, this one is {site_id!r}: give it a `state` folder of its own, or "
+            f"remove {path} if the site was renamed"
+        )

@@ -241,7 +241,10 @@ class Connection(asyncio.Protocol):
             if self._message is not None or not self._answer_at_once():
                 try:
                     await self._take_next()
-                except (BadMessage, ChannelRefused) as error:
+                except ChannelRefused as error:
+                    self.fail(error.status, str(error), reported=error.reported)
+                    return
+                except BadMessage as error:
                     self.fail(error.status, str(error))
                     return
             await self._let_others_run()

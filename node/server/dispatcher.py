@@ -174,8 +174,7 @@ class Dispatcher:
         self._tasks.start(run(), name, lambda _error: request.refuse(ua.StatusCodes.BadInternalError))
 
     def _refuse(self, request: Request, type_id: ua.NodeId, status: int, text: str) -> None:
-        name = ua.StatusCode(ua.UInt32(status)).name
-        self._faults.report(request.line.peer, f"request {type_id.to_string()} {name}", text)
+        self._faults.refused(request.line.peer, type_id, status, text)
         request.refuse(status)
 
 

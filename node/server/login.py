@@ -43,8 +43,11 @@ class LoginBusy(LoginRefused):
 class LoginDelayed(LoginRefused):
     """Too many failures of this user or peer; `wait_s` is how long it will be refused."""
 
+    # Not the status of a wrong password: whoever types the right one now shall not look for another mistake.
+    status = Status.BAD_TOO_MANY_OPERATIONS
+
     def __init__(self, wait_s: float) -> None:
-        super().__init__(f"too many failed logins, refused for another {wait_s:.0f} s")
+        super().__init__(f"too many failed logins of this user or from there, refused for another {wait_s:.0f} s")
         self.wait_s = wait_s
 
 
@@ -154,10 +157,8 @@ class LoginGuard:
         if done.result() is None:
             self._proven.pop(pair, None)
             count = max(self._delays.fail(key, self._clock.monotonic()) for key in keys)
-            # The name is left out: people type passwords into the wrong field.
-            level = logging.WARNING if count in (1, FREE_FAILURES + 1) else logging.DEBUG
             peer = keys[-1][1] if len(keys) > 1 else "an unknown peer"
-            _LOG.log(level, "login from %s failed, %d in a row", peer, count)
+            self._report(keys[0][1], peer, count)
             return
         for key in gates:  # a user's delay that did not apply here goes on for strangers
             self._delays.succeed(key)
@@ -166,6 +167,14 @@ class LoginGuard:
             self._proven.move_to_end(pair)
             if len(self._proven) > _KEPT:
                 self._proven.popitem(last=False)
+
+    def _report(self, name: str, peer: str, count: int) -> None:
+        # A name is said only if there is such a user: people type passwords into the wrong field.
+        known = count > 1 and self._store.find(name) is not None
+        who = f"of user {name!r} " if known else ""
+        level = logging.WARNING if count in (1, FREE_FAILURES + 1) else logging.DEBUG
+        wait = f"; further tries have to wait, {LONGEST_DELAY_S:g} s at most" if count > FREE_FAILURES else ""
+        _LOG.log(level, "login %sfrom %s failed, %d in a row%s", who, peer, count, wait)
 
 
 def _peer_group(peer: str) -> str:

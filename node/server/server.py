@@ -99,7 +99,8 @@ class OpcUaServer:
         self._pki = pki
         self._users = users
         self._clock = clock
-        self._limits = limits or Limits()
+        self._limits = limits or site.server.limits
+        pki.trust.rule = pki.user_trust.rule = site.server.revocation
         self._tasks = TaskSet()
         self._faults = FaultLog()
         self._sessions = SessionTable(clock, self._limits, self._show_sessions)

@@ -96,6 +96,7 @@ class RecordingDesk:
         caller: Caller,
         answer_by: float | None,
     ) -> CommandResult:
+        self.answer_by = answer_by
         if caller.role < Role.OPERATOR:
             return CommandResult(Outcome.REFUSED, Status.BAD_USER_ACCESS_DENIED, "", 0.0, "role")
         fault = check_arguments(self.inputs[command_id], arguments)
@@ -103,7 +104,6 @@ class RecordingDesk:
             status, reason, inputs = fault
             return CommandResult(Outcome.REFUSED, status, "", 0.0, reason, inputs)
         self.calls.append((device_id, command_id, list(arguments), caller))
-        self.answer_by = answer_by
         await self.may_answer.wait()
         self.done.set()
         return self.result

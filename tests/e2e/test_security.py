@@ -459,12 +459,18 @@ async def test_wrong_password_and_unknown_user_are_refused_alike(stage: Stage) -
         assert isinstance(error, BadUserAccessDenied)
 
 
-async def test_guessing_is_slowed_down(keys: Keys, tmp_path: Path) -> None:
+async def test_guessing_is_slowed_down(keys: Keys, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with serving(tmp_path, keys) as stage:
         for _ in range(3):
             await connect_error(await stage.client("ann", password="not-her-password").secured())
         # Now even the right one has to wait.
-        assert isinstance(await connect_error(await stage.client("ann").secured()), BadUserAccessDenied)
+        assert isinstance(await connect_error(await stage.client("ann").secured()), ua.uaerrors.BadTooManyOperations)
+        told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert any(
+            "login of user 'ann' from 127.0.0.1 failed, 3 in a row; further tries have to wait" in t for t in told
+        )
+        assert any("ActivateSession refused, BadTooManyOperations: too many failed logins" in text for text in told)
+        assert not any("not-her-password" in text for text in told)
 
 
 async def test_anonymous_is_refused_unless_allowed(stage: Stage, open_stage: Stage) -> None:

@@ -1,6 +1,7 @@
 # ruff: noqa: E501 - a table of cases reads better in long lines
 """The site file: what is refused, with which line and words, and what comes out of a right one."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from address_space.model import DeviceClass, PointKind, Range
 from drivers.problems import ConfigError
 from drivers.spec import Function, SerialLine, TcpPeer, WordOrder
 from node.config import check_site, load_site
+from node.server.limits import Limits
+from node.server.revocation import RevocationRule
 from node.site import LogFormat, site_buses, site_units
 
 RIGHT = """\
@@ -68,7 +71,11 @@ CASES = {
     "unknown key at the top": (changed("site: demo", "site: demo\nsimulat: {}"), "2: simulat: unknown key; did you mean simulate?"),
     "unknown key in a bus": (with_bus("    tcp: 127.0.0.1:15020\n    word_ordr: big\n"), "8: buses.gw1.word_ordr: unknown key; did you mean word_order? (allowed: driver"),
     "unknown key in a device": (with_device("  xw2: {profile: schneider.xw, bus: gw1, unit: 11, contrl: true}\n"), "10: devices.xw2.contrl: unknown key; did you mean control?"),
-    "unknown key in security": (changed("  listen: 127.0.0.1:4840", "  security: {open: true}"), "3: server.security.open: unknown key (allowed: none, anonymous, allow_insecure)"),
+    "unknown key in security": (changed("  listen: 127.0.0.1:4840", "  security: {open: true}"), "3: server.security.open: unknown key (allowed: none, anonymous, allow_insecure, revocation)"),
+    "unknown limit": (changed("  listen: 127.0.0.1:4840", "  limits: {session: 5}"), "3: server.limits.session: unknown key; did you mean sessions?"),
+    "limit below its bound": (changed("  listen: 127.0.0.1:4840", "  limits: {message_size: 1000}"), "3: server.limits.message_size: must be greater than or equal to 65535; it is 1000"),
+    "limits the wrong way round": (changed("  listen: 127.0.0.1:4840", "  limits: {channel_lifetime_min: 1h, channel_lifetime_max: 1m}"), "3: server.limits.channel_lifetime_max: must not be less than channel_lifetime_min, 3600s; it is 60s"),
+    "unknown rule of revocation": (changed("  listen: 127.0.0.1:4840", "  security: {revocation: sometimes}"), "3: server.security.revocation: "),
     "site id with capitals": (changed("site: demo", "site: Demo"), "1: site: must have a-z, 0-9, _ and - only; it is 'Demo'"),
     "no site id": (changed("site: demo\n", ""), "1: site: is missing"),
     "no devices": (RIGHT[: RIGHT.index("devices:")], "1: devices: a site needs at least one device"),
@@ -216,6 +223,22 @@ def test_a_smallest_site_has_closed_defaults(tmp_path: Path) -> None:
     assert not site.simulate.enabled
     assert not site.devices[0].control
     assert site.label == "demo"
+
+
+def test_limits_of_the_file_are_the_servers(tmp_path: Path) -> None:
+    text = RIGHT.replace(
+        "  listen: 127.0.0.1:4840\n",
+        "  listen: 127.0.0.1:4840\n  security: {revocation: required}\n"
+        "  limits: {sessions: 7, connections_per_client: 3, publishing_interval_min: 250ms, session_timeout_max: 2m}\n",
+    )
+    server = load_site(write(tmp_path, text)).server
+    changes = {"sessions": 7, "connections_per_peer": 3, "publishing_min_ms": 250.0, "session_max_s": 120.0}
+    assert server.limits == replace(Limits(), **changes)
+    assert server.revocation is RevocationRule.REQUIRED
+
+
+def test_limits_are_by_default_those_of_the_server(tmp_path: Path) -> None:
+    assert load_site(write(tmp_path, RIGHT)).server.limits == Limits()
 
 
 def test_every_key_arrives(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "Top level": schema.SiteFile,
     "server": schema.ServerEntry,
     "server.security": schema.SecurityEntry,
+    "server.limits": schema.LimitsEntry,
     "logging": schema.LoggingEntry,
     "history": schema.HistoryEntry,
     "simulate": schema.SimulateEntry,

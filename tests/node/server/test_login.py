@@ -64,7 +64,7 @@ async def test_third_failure_delays_without_looking_at_the_password(guard: Login
     with pytest.raises(LoginDelayed) as refused:
         await guard.verify("anna", SECRET, STRANGER)
     assert refused.value.wait_s == pytest.approx(1.0)
-    assert refused.value.status is Status.BAD_USER_ACCESS_DENIED
+    assert refused.value.status is Status.BAD_TOO_MANY_OPERATIONS
     await clock.advance(1.0)
     assert await guard.verify("anna", SECRET, STRANGER) is Role.OPERATOR
 
