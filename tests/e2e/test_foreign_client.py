@@ -113,7 +113,8 @@ async def test_session_has_the_endpoints_that_discovery_has(scene: Scene, host: 
     levels = [each["level"] for each in found]
     assert levels == sorted(levels, reverse=True)
     assert len(set(levels)) == len(levels)
-    assert [[token["type"] for token in each["tokens"]] for each in found] == [["UserName"]] * 6 + [[]]
+    users = ["UserName", "Certificate"]
+    assert [[token["type"] for token in each["tokens"]] for each in found] == [users] * 6 + [[]]
 
 
 async def test_host_that_is_not_ours_is_not_repeated(scene: Scene) -> None:
@@ -155,7 +156,7 @@ async def test_everything_can_be_browsed(scene: Scene) -> None:
         assert node in nodes, namespace
     for device in DEVICES:
         assert nodes[site_node(device)]["parents"].count("ns=2;i=5001") == 1
-        assert len(nodes[site_node(device)]["parents"]) == 2  # the other one is the site's own folder
+        assert len(nodes[site_node(device)]["parents"]) == 3  # the others: its class's folder, the site as notifier
     slots = {f"{device.id}.{point.id}" for device in scene.app.site.devices for point in device.model.points}
     assert {site_node(path) for path in slots} <= nodes.keys()
     # Instances have a type, and every type that they name can be reached as well.
@@ -172,7 +173,11 @@ async def test_every_reference_of_the_site_has_its_other_end(scene: Scene) -> No
     there = {(kind, start, end) for start, ends in zip(nodes, forward, strict=True) for kind, end in ends}
     back = {(kind, start, end) for end, starts in zip(nodes, inverse, strict=True) for kind, start in starts}
     assert there <= back
-    assert {start for _, start, _ in back - there} <= {"ns=0;i=85", "ns=2;i=5001"}  # what the site hangs on
+    assert {start for _, start, _ in back - there} <= {
+        "ns=0;i=85",
+        "ns=2;i=5001",
+        "ns=0;i=2253",
+    }  # what the site hangs on
 
 
 async def test_namespaces_and_types_are_those_of_di(scene: Scene) -> None:
