@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from address_space.model import Clock, Command, CommandResult, Device, Outcome, Publisher, Status, Value
+from address_space.model import Clock, Command, CommandResult, Device, Outcome, Point, Publisher, Status, Value
 from drivers.base import Port
 from drivers.spec import CommandSpec, KeepAlive, Profile, SettingSpec
 from node.control.arguments import check_arguments, fault_of_value
@@ -20,10 +20,13 @@ from node.control.conditions import Arguments, describe_condition, value_text
 from node.control.execution import Execution, Keep, written_points
 from node.control.keep_alive import KeepAlives, Spawn
 from node.control.last_command import LastCommand, Request
+from node.control.setting_group import SettingGroup, Wanted
 from node.server.roles import Role
 
 _LOG = logging.getLogger(__name__)
 
+# Settings of a group that LastCommand spells out; of the others it says how many they are.
+_SHOWN = 8
 _NO_BUS = CommandResult(Outcome.FAILED, Status.BAD_NO_COMMUNICATION, "", 0.0, "the bus of the device does not run")
 
 
@@ -98,20 +101,49 @@ class ControlDesk:
         point = device.model.points[device.model.index[point_id]]
         wanted = f"{point_id} = {value_text(point, value)}"
         request = Request(device, f"write {point_id}", wanted, caller.user, self._clock.now())
-        profile = self._profiles.get(device_id)
-        spec = None if profile is None else profile.settings.get(point_id)
-        if profile is None or spec is None or not point.writable:
-            return self._end(request, _refuse(Status.BAD_NOT_WRITABLE, f"{point_id} is not a setting"))
-        refusal = _not_allowed(device, caller, Role.ENGINEER)
-        if refusal is not None:
-            return self._end(request, refusal)
-        fault = fault_of_value(value, point.data_type, spec.range, point.enumeration)
-        if fault is not None:
-            return self._end(request, _refuse(fault[0], f"{point_id}: {fault[1]}"))
-        port = self._ports.get(device_id)
-        if port is None:
-            return self._end(request, _NO_BUS)
-        return await self._answer(request, self._apply(device, profile, port, spec, value), None)
+        spec = self._setting(device, point, value, caller)
+        if isinstance(spec, CommandResult):
+            return self._end(request, spec)
+        execution = self._execution(device)
+        return await self._answer(request, self._apply(device, execution, spec, value), None)
+
+    async def write_settings(
+        self, device_id: str, values: Mapping[str, Value], caller: Caller
+    ) -> Mapping[str, CommandResult]:
+        """Write settings of one device (values by point id) together, read them back; answers after the read-back.
+
+        A result for each. LastCommand shows them as one: the first that was not confirmed, else how many were.
+        Raises KeyError for a device or point that the site does not have.
+        """
+        if len(values) == 1:
+            [(point_id, value)] = values.items()
+            return {point_id: await self.write_setting(device_id, point_id, value, caller)}
+        device = self._devices[device_id]
+        model = device.model
+        shown = [(model.points[model.index[point_id]], value) for point_id, value in values.items()]
+        texts = [f"{point.id} = {value_text(point, value)}" for point, value in shown[:_SHOWN]]
+        request = Request(
+            device, f"write {len(values)} settings", _list(texts, len(values)), caller.user, self._clock.now()
+        )
+        results: dict[str, CommandResult] = {}
+        allowed: list[Wanted] = []
+        for point, value in shown:
+            spec = self._setting(device, point, value, caller)
+            if isinstance(spec, CommandResult):
+                results[point.id] = spec
+            else:
+                allowed.append((spec, value))
+
+        async def work() -> CommandResult:
+            if allowed:
+                results.update(await self._apply_all(device, allowed))
+            return _summary(results)
+
+        await self._answer(request, work(), None)
+        for point_id, result in results.items():
+            if result.outcome is not Outcome.CONFIRMED:
+                _LOG.warning("%s write %s by %s: %s", device_id, point_id, caller.user, result.reason)
+        return results
 
     async def stop(self) -> None:
         """End what is kept alive, with its last writes, and what waits; call it while the buses still run."""
@@ -163,7 +195,7 @@ class ControlDesk:
         async def keep(kept: KeepAlive) -> None:
             await self._keep_alives.begin(device, kept, arguments, port)
 
-        execution = self._execution(device, profile, port, keep)
+        execution = self._execution(device, keep)
         standing = self._standing.setdefault(device.id, {})
         written = written_points(profile.commands, spec)
         for earlier, its_points in standing.items():
@@ -179,11 +211,8 @@ class ControlDesk:
             await self._keep_alives.end(device.id, spec.keep_alive)
         return result
 
-    async def _apply(
-        self, device: Device, profile: Profile, port: Port, spec: SettingSpec, value: Value
-    ) -> CommandResult:
+    async def _apply(self, device: Device, execution: Execution, spec: SettingSpec, value: Value) -> CommandResult:
         """Write a setting; an emergency on the same device need not wait for its read-back."""
-        execution = self._execution(device, profile, port)
         standing = self._standing.setdefault(device.id, {})
         standing[execution] = frozenset((spec.point,))
         try:
@@ -191,9 +220,35 @@ class ControlDesk:
         finally:
             del standing[execution]
 
-    def _execution(self, device: Device, profile: Profile, port: Port, keep: Keep | None = None) -> Execution:
+    async def _apply_all(self, device: Device, wanted: Sequence[Wanted]) -> Mapping[str, CommandResult]:
+        """Write settings together; as `_apply`."""
         lock = self._locks.setdefault(device.id, asyncio.Lock())
-        return Execution(device, profile.commands, port, self._clock, lock, keep)
+        profile, port = self._profiles[device.id], self._ports[device.id]
+        group = SettingGroup(device, profile.commands, port, self._clock, lock)
+        standing = self._standing.setdefault(device.id, {})
+        standing[group] = frozenset(spec.point for spec, _ in wanted)
+        try:
+            return await group.write(wanted)
+        finally:
+            del standing[group]
+
+    def _setting(self, device: Device, point: Point, value: Value, caller: Caller) -> SettingSpec | CommandResult:
+        """How a setting is written, or why it must not be."""
+        profile = self._profiles.get(device.id)
+        spec = None if profile is None else profile.settings.get(point.id)
+        if spec is None or not point.writable:
+            return _refuse(Status.BAD_NOT_WRITABLE, f"{point.id} is not a setting")
+        refusal = _not_allowed(device, caller, Role.ENGINEER)
+        if refusal is not None:
+            return refusal
+        fault = fault_of_value(value, point.data_type, spec.range, point.enumeration)
+        if fault is not None:
+            return _refuse(fault[0], f"{point.id}: {fault[1]}")
+        return _NO_BUS if device.id not in self._ports else spec
+
+    def _execution(self, device: Device, keep: Keep | None = None) -> Execution:
+        lock = self._locks.setdefault(device.id, asyncio.Lock())
+        return Execution(device, self._profiles[device.id].commands, self._ports[device.id], self._clock, lock, keep)
 
     def _end(self, request: Request, result: CommandResult) -> CommandResult:
         self._last.show(request, result)
@@ -241,3 +296,19 @@ def _wanted(profile: Profile, spec: CommandSpec, arguments: Arguments) -> str:
     if spec.confirm is None:
         return spec.id
     return ", ".join(describe_condition(profile.model, one, arguments) for one in spec.confirm.conditions)
+
+
+def _list(texts: Sequence[str], count: int) -> str:
+    return ", ".join(texts) + (f" and {count - len(texts)} more" if count > len(texts) else "")
+
+
+def _summary(results: Mapping[str, CommandResult]) -> CommandResult:
+    """One result for several settings: the first that was not confirmed, with how many were."""
+    confirmed = sum(result.outcome is Outcome.CONFIRMED for result in results.values())
+    count = f"{confirmed} of {len(results)} confirmed"
+    for result in results.values():
+        if result.outcome is not Outcome.CONFIRMED:
+            return replace(result, reason=f"{count}; {result.reason}")
+    seen = list(results.values())
+    observed = _list([result.observed for result in seen[:_SHOWN]], len(seen))
+    return CommandResult(Outcome.CONFIRMED, Status.GOOD, observed, max(result.elapsed_s for result in seen), count)

@@ -21,7 +21,7 @@ from node.control.conditions import (
 
 # A write or read that waits longer than this behind a broken channel has failed: an operator waits for it.
 _REQUEST_S = 10.0
-_READ_BACK_EVERY_S = 0.2
+READ_BACK_EVERY_S = 0.2
 # After these a write may have been carried out all the same: the device is asked what it shows.
 _DOUBTFUL = (NoAnswer, AnswerLost, Malformed)
 
@@ -77,7 +77,7 @@ class Execution:
         self._started = clock.monotonic()
         self._samples: dict[str, Sample] = {}
         self._superseded_by: str | None = None
-        self._wake = asyncio.Event()
+        self._woken: asyncio.Future[None] | None = None  # what it waits on just now
         self._written = False
 
     @property
@@ -93,7 +93,8 @@ class Execution:
     def supersede(self, command_id: str) -> None:
         """End the waiting of this command: `command_id` takes its place. What is on the wire is finished."""
         self._superseded_by = command_id
-        self._wake.set()
+        if self._woken is not None:
+            _wake(self._woken)
 
     async def command(self, spec: CommandSpec, arguments: Arguments) -> CommandResult:
         """Carry out a command to its end. Never raises for what a device does or does not do."""
@@ -234,9 +235,15 @@ class Execution:
                 lost = None
             except DriverError as error:
                 lost = error
-            if self._clock.monotonic() + _READ_BACK_EVERY_S > deadline:
+            if self._clock.monotonic() + READ_BACK_EVERY_S > deadline:
                 break
-            await self._pause(_READ_BACK_EVERY_S)
+            await self._pause(READ_BACK_EVERY_S)
+        return self._not_confirmed(spec, unanswered, lost)
+
+    def _not_confirmed(
+        self, spec: SettingSpec, unanswered: DriverError | None, lost: DriverError | None
+    ) -> CommandResult:
+        """What a setting came to that was not seen to have its value in time."""
         if unanswered is not None:
             return self.result(Outcome.FAILED, unanswered.status, f"{unanswered}; not read back either")
         if lost is not None:
@@ -282,11 +289,17 @@ class Execution:
         """
         self._check_superseded()
         work = asyncio.ensure_future(waiting)
-        waker = asyncio.ensure_future(self._wake.wait())
+        woken = self._woken = asyncio.get_running_loop().create_future()
+        work.add_done_callback(lambda _: _wake(woken))
         try:
-            await asyncio.wait({work, waker}, return_when=asyncio.FIRST_COMPLETED)
+            await woken
             self._check_superseded()
             return work.result()
         finally:
+            self._woken = None
             work.cancel()
-            waker.cancel()
+
+
+def _wake(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from asyncua import ua
 
 from address_space.builder import BuiltSpace
 from address_space.methods import answer, decode_inputs
-from address_space.model import CommandResult, Value
+from address_space.model import Command, CommandResult, Value
 from address_space.shape import NS_MODEL, NS_SITE, member_id, node_id
 from node.control.desk import Caller
 from node.server.request import Request
@@ -43,6 +43,12 @@ class Desk(Protocol):
         """Write one setting and read it back."""
         ...
 
+    async def write_settings(
+        self, device_id: str, values: Mapping[str, Value], caller: Caller
+    ) -> Mapping[str, CommandResult]:
+        """Write several settings of one device (by point id) together and read them back; a result for each."""
+        ...
+
 
 class MethodCaller:
     """Finds the command behind a method and asks the desk to carry it out."""
@@ -59,10 +65,7 @@ class MethodCaller:
 
         `own` gets each call first, for the methods that are no device's.
         """
-        answer_by = request.received_s + self._answer_within_s
-        if request.deadline_s is not None:
-            hint_s = request.deadline_s - request.received_s
-            answer_by = min(answer_by, request.received_s + max(hint_s - _MARGIN_S, hint_s / 2))
+        answer_by = self.answer_by(request.received_s, request.header.TimeoutHint)
         response: Any = ua.CallResponse()
         response.Results = [
             (await own(call) if own else None) or await self._call(call, caller, answer_by)
@@ -70,18 +73,34 @@ class MethodCaller:
         ]
         return response  # type: ignore[no-any-return]
 
+    def answer_by(self, received_s: float, hint_ms: int) -> float:
+        """When a request has to be answered, on Clock.monotonic(); `hint_ms` 0 is a client that waits for ever."""
+        answer_by = received_s + self._answer_within_s
+        if not hint_ms:
+            return answer_by
+        hint_s = hint_ms / 1000
+        return min(answer_by, received_s + max(hint_s - _MARGIN_S, hint_s / 2))
+
+    def find(self, object_id: ua.NodeId, method_id: ua.NodeId) -> tuple[str, Command] | int:
+        """Device and command of a call, or the status that says why there is none."""
+        if object_id not in self._space.nodes:
+            return ua.StatusCodes.BadNodeIdUnknown
+        found = self._command(object_id, method_id)
+        return found if isinstance(found, int) else (found[0], self._space.command(*found))
+
+    async def carry_out(
+        self, device_id: str, command_id: str, values: Sequence[Value | None], caller: Caller, answer_by: float
+    ) -> CommandResult:
+        """Hand one call to the desk."""
+        return await self._desk.call(device_id, command_id, values, caller, answer_by)
+
     async def _call(self, call: ua.CallMethodRequest, caller: Caller, answer_by: float) -> ua.CallMethodResult:
-        space = self._space
-        if call.ObjectId not in space.nodes:
-            return _failed(ua.StatusCodes.BadNodeIdUnknown)
-        found = self._command(call.ObjectId, call.MethodId)
+        found = self.find(call.ObjectId, call.MethodId)
         if isinstance(found, int):
             return _failed(found)
-        device_id, command_id = found
-        command = space.command(device_id, command_id)
+        device_id, command = found
         values = decode_inputs(command, call.InputArguments)
-        result = await self._desk.call(device_id, command_id, values, caller, answer_by)
-        return answer(result, len(command.inputs))
+        return answer(await self.carry_out(device_id, command.id, values, caller, answer_by), len(command.inputs))
 
     def _command(self, object_id: ua.NodeId, method_id: ua.NodeId) -> tuple[str, str] | int:
         """Device and command of a call, or the status that says why there is none.

@@ -62,8 +62,9 @@ class House:
     handle: Callable[[Connection, Incoming], Awaitable[None]]  # one message; raises BadMessage
     admit: Callable[[Connection], bool]
     lost: Callable[[Connection], None]
-    # Answers a request from its bytes (body, wall time); None when `handle` has to. Without it `handle` has them all.
-    quick: Callable[[Connection, bytes, int], bytes | None] | None = None
+    # Answers a request at wall time `int` from its bytes: the response, nothing when it comes later, None when `handle`
+    # has to answer. Without it `handle` has them all.
+    quick: Callable[[Connection, Incoming, int], bytes | None] | None = None
 
 
 class Connection(asyncio.Protocol):
@@ -204,19 +205,21 @@ class Connection(asyncio.Protocol):
         house = self._house
         if house.quick is None or self._stage is not Stage.OPEN or not self._writable.is_set():
             return False
-        now, answers, over = house.clock.now(), [], False
+        now, answers, taken, over = house.clock.now(), [], 0, False
         self.touched_s = began = house.clock.monotonic()
         while self._chunks and not over:
             incoming = self.channel.receive_next(self._chunks[0])
             if incoming is None:
                 break
             self._drop_chunk()
-            body = house.quick(self, incoming.body, now)
+            body = house.quick(self, incoming, now)
             if body is None:
                 self._message = incoming
                 break
-            answers.append((body, incoming.request_id))
-            over = len(answers) >= _TURN_REQUESTS or house.clock.monotonic() - began > _TURN_S
+            taken += 1
+            if body:
+                answers.append((body, incoming.request_id))
+            over = taken >= _TURN_REQUESTS or house.clock.monotonic() - began > _TURN_S
         # Packed together: a chunk's number is given where nothing else can be sent in between.
         if answers and self._transport is not None:
             self._transport.write(

@@ -259,7 +259,18 @@ class OpcUaServer:
             limits,
         )
         self._lane = make_lane(
-            space, self._image, reader, browser, self._sessions, limits, allow_none=server.allow_none
+            space,
+            self._image,
+            reader,
+            browser,
+            writer,
+            caller,
+            self._sessions,
+            clock,
+            limits,
+            self._tasks,
+            allow_none=server.allow_none,
+            served=self._diagnostics.served,
         )
         self._dispatcher = Dispatcher(
             Witness(self._sessions, self._diagnostics).over(services.table()),
@@ -311,8 +322,8 @@ class OpcUaServer:
         )
         return Connection(house)
 
-    def _quick(self, connection: Connection, request: bytes, now: int) -> bytes | None:
-        return None if self._lane is None else self._lane.answer(connection, request, 0, now)
+    def _quick(self, connection: Connection, incoming: Incoming, now: int) -> bytes | None:
+        return None if self._lane is None else self._lane.answer(connection, incoming, now)
 
     def _new_channel(self) -> Channel:
         assert self._keys is not None  # noqa: S101 - as above

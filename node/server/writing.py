@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 from asyncua import ua
 
 from address_space.builder import BuiltSpace
 from address_space.image import ProcessImage
-from address_space.model import Value
+from address_space.model import Device, Point, Value
 from address_space.values import exact
 from node.control.desk import Caller
 from node.server.access import WRITE, WRITES, access_level
 from node.server.calls import Desk
+
+
+class Wanted(NamedTuple):
+    """One setting with the value that it is to have."""
+
+    device: Device
+    point: Point
+    value: Value
 
 
 class SettingWriter:
@@ -24,24 +34,48 @@ class SettingWriter:
         self._desk = desk
 
     async def write_all(self, parameters: ua.WriteParameters, caller: Caller) -> ua.WriteResponse:
-        """Write settings in their order; each is answered after it was read back."""
+        """Write settings; each is answered after it was read back."""
+        checked = [self._check(item, caller) for item in parameters.NodesToWrite]
+        written = iter(await self.write_settings([each for each in checked if isinstance(each, Wanted)], caller))
         response: Any = ua.WriteResponse()
         response.Results = [
-            ua.StatusCode(ua.UInt32(await self._write(item, caller))) for item in parameters.NodesToWrite
+            ua.StatusCode(ua.UInt32(next(written) if isinstance(each, Wanted) else each)) for each in checked
         ]
         return response  # type: ignore[no-any-return]
 
-    async def _write(self, item: ua.WriteValue, caller: Caller) -> int:
+    async def write_settings(self, wanted: Sequence[Wanted], caller: Caller) -> list[int]:
+        """Write what may be written: devices beside each other, settings of one device together, and in their order.
+
+        A status for each.
+        """
+        devices: dict[str, list[int]] = {}
+        for index, each in enumerate(wanted):
+            devices.setdefault(each.device.id, []).append(index)
+        statuses = [0] * len(wanted)
+
+        async def write(device_id: str, places: list[int]) -> None:
+            for group in _rounds(wanted, places):
+                values = {point_id: wanted[index].value for point_id, index in group.items()}
+                results = await self._desk.write_settings(device_id, values, caller)
+                for point_id, index in group.items():
+                    statuses[index] = int(results[point_id].status)
+
+        await asyncio.gather(*(write(device_id, places) for device_id, places in devices.items()))
+        return statuses
+
+    def owner(self, slot: int) -> tuple[Device, Point]:
+        """Device and point of a slot."""
+        return self._image.owner(slot)
+
+    def _check(self, item: ua.WriteValue, caller: Caller) -> Wanted | int:
+        """What to write, or the status that says why it cannot be."""
         status = self._fault(item, caller)
         slot = self._space.point_of(item.NodeId)
         if status is not None or slot is None:
             return status or ua.StatusCodes.BadNotWritable
         device, point = self._image.owner(slot)
         value = self._value(item.Value, point.data_type)
-        if value is None:
-            return ua.StatusCodes.BadTypeMismatch
-        result = await self._desk.write_setting(device.id, point.id, value, caller)
-        return int(result.status)
+        return ua.StatusCodes.BadTypeMismatch if value is None else Wanted(device, point, value)
 
     def _fault(self, item: ua.WriteValue, caller: Caller) -> int | None:
         """Why an attribute cannot be written, whatever the value; None when it can."""
@@ -73,3 +107,15 @@ class SettingWriter:
         if variant.VariantType != ua.VariantType(int(data_type)):
             return None
         return exact(variant.Value, data_type)
+
+
+def _rounds(wanted: Sequence[Wanted], places: Sequence[int]) -> Iterator[dict[str, int]]:
+    """Places by point id, a new round where a point comes again: the later value is written after the earlier one."""
+    group: dict[str, int] = {}
+    for index in places:
+        point_id = wanted[index].point.id
+        if point_id in group:
+            yield group
+            group = {}
+        group[point_id] = index
+    yield group

@@ -1,7 +1,7 @@
 """A started OPC UA server over a small plant, and clients that it trusts or not."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,6 +112,13 @@ class RecordingDesk:
         self.writes.append((device_id, point_id, value, caller))
         await self.may_answer.wait()
         return self.result
+
+    async def write_settings(
+        self, device_id: str, values: Mapping[str, Value], caller: Caller
+    ) -> Mapping[str, CommandResult]:
+        return {
+            point_id: await self.write_setting(device_id, point_id, value, caller) for point_id, value in values.items()
+        }
 
 
 @dataclass

@@ -7,82 +7,186 @@ request and nothing about them is kept.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from asyncua import ua
 
 from address_space.builder import BuiltSpace
 from address_space.image import ProcessImage
+from address_space.model import Clock
 from node.server.browsing import Browser
+from node.server.calls import MethodCaller
+from node.server.channel import Incoming
 from node.server.fast.browsing import FastBrowse
+from node.server.fast.calling import FastCall
 from node.server.fast.layout import FOUR_BYTE, NOTHING, REQUEST, REQUEST_END, response
 from node.server.fast.points import Points
 from node.server.fast.reading import FastRead
+from node.server.fast.writing import FastWrite
 from node.server.limits import Limits
 from node.server.reading import AttributeReader
 from node.server.request import Line
 from node.server.sessions import TOKEN_ID_BYTES, Session, SessionTable
+from node.server.tasks import TaskSet
+from node.server.writing import SettingWriter
 
 _TYPE: Final = struct.Struct("<HH")
 _IDS: Final = ua.ObjectIds
 
-# Gets the request, where its parameters begin, session and time; None when the ordinary way has to answer.
-Handler = Callable[[bytes, int, Session, int], bytes | None]
+# What `Lane.answer` gives for a request that is answered later.
+LATER: Final = b""
+
+
+# Hears the number of the service, the session and the status of every answer.
+Served = Callable[[int, Session, int], None]
+
+
+class QuickLine(Line, Protocol):
+    """A connection as the lane sees it."""
+
+    running: int  # requests that go on beside the order of messages
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request whose sender may ask it; its parameters are in `data` from `at` on."""
+
+    line: QuickLine
+    id: int
+    session: Session
+    data: bytes
+    at: int
+    handle: int
+    hint_ms: int
+    now: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Service:
-    """One service: what answers it and how its response is called."""
+    """One service: what answers it, at once or in a task, and how its response is called."""
 
-    answer: Handler
     response: int
+    at_once: Callable[[_Asked], bytes | None] | None = None
+    begin: Callable[[_Asked], Awaitable[bytes] | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What answers the requests that the lane knows."""
+
+    reading: FastRead
+    browsing: FastBrowse
+    writing: FastWrite
+    calling: FastCall
+
+
+def unseen(_number: int, _session: Session, _status: int) -> None:
+    """Nobody counts."""
 
 
 class Lane:
     """Answers requests from their bytes."""
 
-    def __init__(self, sessions: SessionTable, reading: FastRead, browsing: FastBrowse, *, allow_none: bool) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        sessions: SessionTable,
+        caller: MethodCaller,
+        clock: Clock,
+        limits: Limits,
+        tasks: TaskSet,
+        *,
+        allow_none: bool,
+        served: Served = unseen,
+    ) -> None:
         self._sessions = sessions
+        self._clock = clock
+        self._limits = limits
+        self._tasks = tasks
         self._allow_none = allow_none
+        self._served = served
+        reading, browsing, writing, calling = parts.reading, parts.browsing, parts.writing, parts.calling
         self._services: Mapping[int, _Service] = {
             _IDS.ReadRequest_Encoding_DefaultBinary: _Service(
-                lambda data, at, session, now: reading.answer(data, at, session.caller.role, now),
                 _IDS.ReadResponse_Encoding_DefaultBinary,
+                lambda asked: reading.answer(asked.data, asked.at, asked.session.caller.role, asked.now),
             ),
             _IDS.BrowseRequest_Encoding_DefaultBinary: _Service(
-                lambda data, at, _session, _now: browsing.answer(data, at), _IDS.BrowseResponse_Encoding_DefaultBinary
+                _IDS.BrowseResponse_Encoding_DefaultBinary, lambda asked: browsing.answer(asked.data, asked.at)
+            ),
+            _IDS.WriteRequest_Encoding_DefaultBinary: _Service(
+                _IDS.WriteResponse_Encoding_DefaultBinary,
+                begin=lambda asked: writing.begin(asked.data, asked.at, asked.session.caller),
+            ),
+            _IDS.CallRequest_Encoding_DefaultBinary: _Service(
+                _IDS.CallResponse_Encoding_DefaultBinary,
+                begin=lambda asked: calling.begin(
+                    asked.data, asked.at, asked.session.caller, caller.answer_by(clock.monotonic(), asked.hint_ms)
+                ),
             ),
         }
 
-    def answer(self, line: Line, data: bytes, at: int, now: int) -> bytes | None:
-        """The response to the request in `data` from `at` on; None when the ordinary way has to answer.
+    def answer(self, line: QuickLine, incoming: Incoming, now: int) -> bytes | None:
+        """The response to a request, LATER, or None when the ordinary way has to answer.
 
         Nothing has happened then. `now` is the wall time in ticks.
         """
+        data = incoming.body
         try:
-            encoding, type_id = _TYPE.unpack_from(data, at)
+            encoding, type_id = _TYPE.unpack_from(data)
             service = self._services.get(type_id)
             if encoding != FOUR_BYTE or service is None or not (self._allow_none or line.channel.is_secure):
                 return None
-            begin = at + _TYPE.size + TOKEN_ID_BYTES
-            session = self._sessions.by_bytes(data[at + _TYPE.size : begin])
+            begin = _TYPE.size + TOKEN_ID_BYTES
+            session = self._sessions.by_bytes(data[_TYPE.size : begin])
             if session is None or session.line is not line or not session.activated:
                 return None
             _time, handle, _diagnostics, audit = REQUEST.unpack_from(data, begin)
             begin += REQUEST.size + max(audit, 0)
-            _hint, more = REQUEST_END.unpack_from(data, begin)
+            hint, more = REQUEST_END.unpack_from(data, begin)
             if more != NOTHING or audit < -1:
                 return None
-            body = service.answer(data, begin + REQUEST_END.size, session, now)
+            asked = _Asked(line, incoming.request_id, session, data, begin + REQUEST_END.size, handle, hint, now)
+            body = service.at_once(asked) if service.at_once is not None else self._begin(service, type_id, asked)
         except (struct.error, LookupError, ValueError, ua.UaError):
             # Bytes that are no request: what is wrong with them is for the ordinary way to say.
             return None
         if body is None:
             return None
         self._sessions.touch(session)
+        if body is LATER:
+            return LATER
+        self._served(type_id, session, 0)
         return response(service.response, now, handle) + body
+
+    def _begin(self, service: _Service, type_id: int, asked: _Asked) -> bytes | None:
+        """Let what takes long run beside the messages that follow; it goes on when its client leaves."""
+        line = asked.line
+        if service.begin is None or line.running >= self._limits.running_requests:
+            return None
+        work = service.begin(asked)
+        if work is None:
+            return None
+        line.running += 1
+
+        async def run() -> None:
+            try:
+                body = await work
+            finally:
+                line.running -= 1
+            self._served(type_id, asked.session, 0)
+            line.send_packed(response(service.response, self._clock.now(), asked.handle) + body, asked.id)
+
+        self._tasks.start(run(), "request", lambda _error: self._failed(asked))
+        return LATER
+
+    def _failed(self, asked: _Asked) -> None:
+        fault = ua.ServiceFault()
+        fault.ResponseHeader.RequestHandle = asked.handle
+        fault.ResponseHeader.ServiceResult = ua.StatusCode(ua.UInt32(ua.StatusCodes.BadInternalError))
+        asked.line.send(fault, asked.id)
 
 
 def make_lane(
@@ -90,11 +194,21 @@ def make_lane(
     image: ProcessImage,
     reader: AttributeReader,
     browser: Browser,
+    writer: SettingWriter,
+    caller: MethodCaller,
     sessions: SessionTable,
+    clock: Clock,
     limits: Limits,
+    tasks: TaskSet,
     *,
     allow_none: bool,
+    served: Served = unseen,
 ) -> Lane:
     """The fast path over the parts of the ordinary one."""
-    reading = FastRead(Points(space, image, reader), limits)
-    return Lane(sessions, reading, FastBrowse(space.nodes, browser, limits), allow_none=allow_none)
+    parts = Parts(
+        FastRead(Points(space, image, reader), limits),
+        FastBrowse(space.nodes, browser, limits),
+        FastWrite(space, writer, limits),
+        FastCall(caller, limits),
+    )
+    return Lane(parts, sessions, caller, clock, limits, tasks, allow_none=allow_none, served=served)

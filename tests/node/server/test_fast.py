@@ -2,6 +2,7 @@
 
 import random
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from asyncua.ua.ua_binary import struct_from_binary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from address_space.model import Status
+from address_space.model import CommandResult, Outcome, Status
 from node.control.desk import Caller
 from node.server.roles import Role
 from node.server.wire import Reader
@@ -295,3 +296,163 @@ def test_cut_requests_are_not_answered(world: World) -> None:
         assert all(world.fast(body[:length]) is None for length in range(len(body)))
         assert world.fast(body + b"\0") is None
         assert world.fast(struct.pack("<HH", 0x0101, 631) + body[4:]) is None
+
+
+# --- settings and commands
+
+
+def write_request(*rows: tuple[str, Any]) -> ua.WriteRequest:
+    request = ua.WriteRequest()
+    request.Parameters.NodesToWrite = [
+        ua.WriteValue(
+            site_id(path), VALUE, None, value if isinstance(value, ua.DataValue) else ua.DataValue(double(value))
+        )
+        for path, value in rows
+    ]
+    return request
+
+
+def double(value: float) -> ua.Variant:
+    return ua.Variant(value, ua.VariantType.Double)
+
+
+def call_request(*inputs: ua.Variant, method: str = "xw1.SetLoadShave", thing: str = "xw1") -> ua.CallRequest:
+    request = ua.CallRequest()
+    request.Parameters.MethodsToCall = [ua.CallMethodRequest(site_id(thing), site_id(method), list(inputs))]
+    return request
+
+
+def good(limit: float = 5.0, mode: int = 1) -> tuple[ua.Variant, ua.Variant]:
+    return double(limit), ua.Variant(mode, ua.VariantType.Int32)
+
+
+@pytest.fixture
+def engineer(world: World) -> Iterator[World]:
+    world.session.caller = Caller("eve", Role.ENGINEER)
+    world.desk.results = [CommandResult(Outcome.CONFIRMED, Status.GOOD, "a=1", 0.5, "confirmed")]
+    yield world
+    world.session.caller = Caller("ann", Role.OBSERVER)
+
+
+async def both(world: World, request: Any) -> tuple[bytes | None, bytes]:
+    """Answers of both ways, which ask the desk for the same."""
+    body = world.bytes_of(request)
+    fast = await world.fast_later(body)
+    asked = list(world.desk.asked)
+    ordinary = await world.ordinary(body)
+    if fast is not None:
+        assert asked == world.desk.asked
+        assert fast == ordinary
+    return fast, ordinary
+
+
+async def test_writes_of_settings_are_the_same_bytes_and_ask_the_same(engineer: World) -> None:
+    fast, _ = await both(engineer, write_request(("xw1.limit", 5.0)))
+    assert fast is not None
+    assert [row[:3] for row in engineer.desk.asked] == [("xw1", "limit", 5.0)]
+    with_status = ua.DataValue(double(7.5), StatusCode=ua.StatusCode(ua.UInt32(0)))
+    engineer.desk.results = [
+        CommandResult(Outcome.MISMATCH, Status.UNCERTAIN, "", 0.5, ""),
+        CommandResult(Outcome.REFUSED, Status.BAD_OUT_OF_RANGE, "", 0.0, ""),
+    ]
+    fast, _ = await both(engineer, write_request(("xw1.limit", with_status), ("xw1.limit", 250.0)))
+    assert fast is not None
+    assert len(engineer.desk.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("xw1.limit", ua.DataValue(ua.Variant(5, ua.VariantType.Int32))),
+        ("xw1.limit", ua.DataValue(ua.Variant([5.0], ua.VariantType.Double))),
+        ("xw1.limit", ua.DataValue(double(5.0), StatusCode=ua.StatusCode(ua.UInt32(0x80000000)))),
+        ("xw1.limit", ua.DataValue(double(5.0), SourceTimestamp=ua.win_epoch_to_datetime(10**17))),
+        ("xw1.limit", ua.DataValue()),
+        ("xw1.ac_power", 5.0),
+        ("xw2.limit", 5.0),  # not controlled
+        ("xw1.nothing", 5.0),
+    ],
+)
+async def test_writes_of_anything_else_go_the_ordinary_way_as_a_whole(engineer: World, path: str, value: Any) -> None:
+    fast, ordinary = await both(engineer, write_request(("xw1.limit", 1.0), (path, value)))
+    assert fast is None
+    response: Any = struct_from_binary(ua.WriteResponse, Reader(ordinary))  # type: ignore[arg-type]
+    assert response.Results[0].is_good()
+    assert not response.Results[1].is_good()
+
+
+async def test_who_may_not_write_is_refused_the_ordinary_way(world: World) -> None:
+    fast, ordinary = await both(world, write_request(("xw1.limit", 1.0)))
+    assert fast is None
+    response: Any = struct_from_binary(ua.WriteResponse, Reader(ordinary))  # type: ignore[arg-type]
+    assert response.Results[0].name == "BadUserAccessDenied"
+
+
+async def test_a_setting_that_is_written_twice_in_a_request_ends_as_the_later_one(engineer: World) -> None:
+    for values in ((1.0, 2.0, 3.0), (3.0, 1.0)):
+        fast, _ = await both(engineer, write_request(*(("xw1.limit", value) for value in values)))
+        assert fast is not None
+        assert [row[2] for row in engineer.desk.asked] == list(values)
+
+
+@settings(max_examples=100)
+@given(
+    st.sampled_from(Outcome),
+    st.sampled_from([Status.GOOD, Status.UNCERTAIN, Status.BAD_INVALID_STATE, Status.BAD_INVALID_ARGUMENT]),
+    st.text(max_size=10),
+    st.floats(0, 1e6),
+    st.text(max_size=10),
+    st.sampled_from([(), (Status.GOOD, Status.BAD_OUT_OF_RANGE), (Status.GOOD,)]),
+)
+async def test_results_of_commands_are_the_same_bytes(
+    world: World, outcome: Outcome, status: Status, observed: str, elapsed_s: float, reason: str, inputs: Any
+) -> None:
+    world.desk.results = [CommandResult(outcome, status, observed, elapsed_s, reason, inputs)]
+    fast, _ = await both(world, call_request(*good()))
+    assert fast is not None
+    assert world.desk.asked[0][:3] == ("xw1", "SetLoadShave", (5.0, 1))
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        call_request(),
+        call_request(double(1.0)),
+        call_request(*good(), double(1.0)),
+        call_request(*reversed(good())),
+        call_request(ua.Variant([1.0], ua.VariantType.Double), good()[1]),
+        call_request(ua.Variant("5", ua.VariantType.String), good()[1]),
+        call_request(*good(), thing="xw2"),
+        call_request(*good(), thing="nobody"),
+        call_request(*good(), method="xw1.ac_power"),
+    ],
+)
+async def test_other_calls_go_the_ordinary_way(world: World, request_: Any) -> None:
+    fast, ordinary = await both(world, request_)
+    assert fast is None
+    assert len(ordinary) > 20
+
+
+async def test_a_call_without_inputs_and_by_the_name_of_its_type(world: World) -> None:
+    for method in (site_id("xw1.StartSell"), model_id("InverterType.StartSell")):
+        request = ua.CallRequest()
+        request.Parameters.MethodsToCall = [ua.CallMethodRequest(site_id("xw1.MethodSet"), method, [])] * 2
+        fast, _ = await both(world, request)
+        assert fast is not None
+        assert [row[1] for row in world.desk.asked] == ["StartSell", "StartSell"]
+
+
+async def test_a_client_has_its_answer_before_it_gives_up(world: World) -> None:
+    request = call_request(*good())
+    for hint_ms, within in ((0, 5.0), (2_000, 1.9), (100, 0.05), (60_000, 5.0)):
+        request.RequestHeader.TimeoutHint = ua.UInt32(hint_ms)
+        await both(world, request)
+        assert world.desk.asked[0][4] == pytest.approx(world.clock.monotonic() + within)
+
+
+def test_a_connection_with_too_much_in_work_is_refused_the_ordinary_way(world: World) -> None:
+    world.line.running = world.limits.running_requests
+    try:
+        assert world.fast(world.bytes_of(call_request(*good()))) is None
+    finally:
+        world.line.running = 0

@@ -1,0 +1,38 @@
+"""Scalar variants of requests, from bytes to plain values of exactly one type (OPC 10000-6 section 5.2.2.16)."""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Final
+
+from address_space.model import DataType, Value
+
+# A variant's type byte with its value; texts are left to the ordinary way.
+_VARIANTS: Final = {
+    data_type: Struct(f"<B{code}")
+    for data_type, code in (
+        (DataType.BOOLEAN, "?"),
+        (DataType.SBYTE, "b"),
+        (DataType.BYTE, "B"),
+        (DataType.INT16, "h"),
+        (DataType.UINT16, "H"),
+        (DataType.INT32, "i"),
+        (DataType.UINT32, "I"),
+        (DataType.INT64, "q"),
+        (DataType.UINT64, "Q"),
+        (DataType.FLOAT, "f"),
+        (DataType.DOUBLE, "d"),
+    )
+}
+
+
+def scalar(data: bytes, at: int, data_type: DataType) -> tuple[Value, int] | None:
+    """The scalar of that type at `at`, and where it ends; None when there is something else.
+
+    Raises struct.error for bytes that end too early.
+    """
+    variant = _VARIANTS.get(data_type)
+    if variant is None:
+        return None
+    kind, value = variant.unpack_from(data, at)
+    return (value, at + variant.size) if kind == data_type else None
