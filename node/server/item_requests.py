@@ -110,7 +110,7 @@ def create_response(timestamp: int, request_handle: int, results: Sequence[ua.Mo
 
 
 def _packed(result: Any) -> bytes:
-    if result.FilterResult is not None:
+    if type(result.FilterResult) is not ua.ExtensionObject:
         return struct_to_binary(result)
     return _RESULT.pack(
         result.StatusCode.value, result.MonitoredItemId, result.RevisedSamplingInterval, result.RevisedQueueSize

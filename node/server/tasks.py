@@ -57,11 +57,11 @@ class TaskSet:
             await asyncio.wait(ending)
 
 
-async def in_slices(items: Iterable[_Item], work: Callable[[_Item], _Result]) -> list[_Result]:
-    """Results of `work` for all items, with turns for others in between; an error of `work` ends it."""
+async def in_slices(items: Iterable[_Item], work: Callable[[_Item], _Result], at_once: int = _SLICE) -> list[_Result]:
+    """Results of `work` for all items, with turns for others after each `at_once`; an error of `work` ends it."""
     results: list[_Result] = []
     for number, item in enumerate(items, 1):
         results.append(work(item))
-        if number % _SLICE == 0:
+        if number % at_once == 0:
             await asyncio.sleep(0)
     return results
