@@ -175,7 +175,6 @@ def run(bench: Bench, contenders: Sequence[Contender], jobs: Sequence[str]) -> I
 
 
 def _start(bench: Bench, contender: Contender, name: str, points: int) -> None:
-    row = bench.results[contender.name].setdefault(name, {"points": points, "few": bench.plan.few, "starts": []})
     found: Result = {}
     for label, count in (("few", bench.plan.few), ("many", points)):
         with bench.running(contender, count, 1.0) as server:
@@ -186,6 +185,7 @@ def _start(bench: Bench, contender: Contender, name: str, points: int) -> None:
                 # What a site's points have: properties, each looked at once.
                 rss = server.run("properties", bench.words(count), 180.0)["rss"]
             found[label] = {"seconds": server.start_s, "cpu_s": cpu_s, "listening": listening, "rss": rss}
+    row = bench.results[contender.name].setdefault(name, {"points": points, "few": bench.plan.few, "starts": []})
     row["starts"].append(found)
 
 
