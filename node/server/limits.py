@@ -47,6 +47,7 @@ class Limits:
     running_requests: int = 32  # calls, writes and history reads in work per connection
 
     subscriptions_per_session: int = 50
+    orphaned_subscriptions: int = 20  # whose session has ended, of all clients; the oldest ends first
     items_per_subscription: int = 20_000
     queue_size: int = 1_000
     publish_requests: int = 50  # waiting per session

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from asyncua import ua
@@ -33,7 +33,11 @@ class _Waiting:
 class Publisher:
     """All subscriptions of one session."""
 
-    def __init__(self, clock: Clock, limits: Limits, tasks: TaskSet) -> None:
+    def __init__(
+        self, clock: Clock, limits: Limits, tasks: TaskSet, orphaned: Callable[[Publisher], None] | None = None
+    ) -> None:
+        """`orphaned` gets a publisher whose session has ended; without it nothing outlives its session."""
+        self._orphaned = orphaned
         self._clock = clock
         self._limits = limits
         self._tasks = tasks
@@ -99,6 +103,15 @@ class Publisher:
         self._refuse_all(ua.StatusCodes.BadSessionClosed)
         for subscription_id in list(self.subscriptions):
             self.remove(subscription_id)
+
+    def retire(self) -> None:
+        """The session has ended: its subscriptions go on until their lifetime ends or another session takes them."""
+        self._refuse_all(ua.StatusCodes.BadSessionClosed)
+        self._ended.clear()
+        if self._orphaned is None:
+            self.close()
+        elif self.subscriptions:
+            self._orphaned(self)
 
     def forget_requests(self) -> None:
         """The connection on which the requests came is gone."""

@@ -21,6 +21,7 @@ from node.server.server_methods import ServerMethods
 from node.server.session_service import SessionService
 from node.server.sessions import Session
 from node.server.subscription_service import SubscriptionService
+from node.server.wire import Reader
 from node.server.writing import SettingWriter
 
 
@@ -75,7 +76,10 @@ class Services:
                 waits=True,
             ),
             ids.CloseSessionRequest_Encoding_DefaultBinary: Service(
-                _Nothing, lambda request, _session, _given: self.sessions.close(request), Entry.CHANNEL
+                bool,
+                lambda request, _session, delete: self.sessions.close(request, keep_subscriptions=not delete),
+                Entry.CHANNEL,
+                decode=_delete_subscriptions,
             ),
             # Attributes
             ids.ReadRequest_Encoding_DefaultBinary: Service(
@@ -235,6 +239,6 @@ def _unregister(_request: Request, _session: Session, _given: ua.UnregisterNodes
     return ua.UnregisterNodesResponse()
 
 
-@dataclass(slots=True)
-class _Nothing:
-    """Parameters that do not matter: subscriptions always end with their session."""
+def _delete_subscriptions(reader: Reader) -> bool:
+    """The one parameter of CloseSession."""
+    return reader.read(1) != b"\0"

@@ -98,10 +98,10 @@ class SessionService:
         parameters_out.Results = [ua.StatusCode() for _ in parameters.ClientSoftwareCertificates or ()]
         return ua.ActivateSessionResponse(Parameters=parameters_out)
 
-    def close(self, request: Request) -> ua.CloseSessionResponse:
-        """End the session of a request. Raises ServiceRefused."""
+    def close(self, request: Request, *, keep_subscriptions: bool) -> ua.CloseSessionResponse:
+        """End the session of a request, with its subscriptions or without. Raises ServiceRefused."""
         session = self._sessions.on_line(request.header.AuthenticationToken, request.line)
-        self._sessions.close(session)
+        self._sessions.close(session, keep_subscriptions=keep_subscriptions)
         return ua.CloseSessionResponse()
 
     # --- rules

@@ -143,14 +143,16 @@ class SessionTable:
         self.touch(session)
         self._changed(self.activated)
 
-    def close(self, session: Session) -> None:
-        """End a session with its subscriptions; does nothing the second time."""
+    def close(self, session: Session, *, keep_subscriptions: bool = False) -> None:
+        """End a session, with its subscriptions or without; does nothing the second time."""
         if self._sessions.pop(session.token, None) is None:
             return
         del self._by_bytes[nodeid_to_binary(session.token)]
         session.closed = True
         session.browse_points.clear()
-        if session.publisher is not None:
+        if session.publisher is not None and keep_subscriptions:
+            session.publisher.retire()
+        elif session.publisher is not None:
             session.publisher.close()
         if session.activated:
             self._changed(self.activated)
@@ -183,5 +185,6 @@ class SessionTable:
         ]
         self.timed_out += len(ended)
         for session in ended:
-            self.close(session)
+            # Subscriptions have a lifetime of their own, in which their client may come back for them.
+            self.close(session, keep_subscriptions=True)
         return ended

@@ -21,6 +21,7 @@ from address_space.nodes import Node
 from address_space.values import variant_type
 from node.server.access import attribute
 from node.server.change_filter import FilterRefused, Measure, change_filter
+from node.server.condition_refresh import refresh
 from node.server.event_item import EventItem
 from node.server.event_items import EventItems, refused
 from node.server.events import Events
@@ -57,6 +58,7 @@ class SubscriptionService:
         tasks: TaskSet,
         events: Events,
     ) -> None:
+        self._events = events
         self._event_items = EventItems(reader, events, limits)
         self._world = World(reader, image, clock, limits, tasks)
         self._reader = reader
@@ -65,6 +67,7 @@ class SubscriptionService:
         self._limits = limits
         self._tasks = tasks
         self._publishers: dict[int, Publisher] = {}  # by subscription
+        self._orphans: dict[int, Publisher] = {}  # subscriptions whose session has ended
         self._settings_known: dict[Settings, Settings] = {}
         # Ids do not begin at a known number after each start, so a client cannot mistake an old one for its own.
         self._ids = itertools.count(secrets.randbelow(2**30) + 1)
@@ -89,7 +92,15 @@ class SubscriptionService:
 
     def new_publisher(self) -> Publisher:
         """What publishes for one session."""
-        return Publisher(self._clock, self._limits, self._tasks)
+        return Publisher(self._clock, self._limits, self._tasks, self._orphan)
+
+    def _orphan(self, publisher: Publisher) -> None:
+        """Keep subscriptions without a session, as many as there may be; the oldest end."""
+        self._orphans = {one: owner for one, owner in self._orphans.items() if owner.subscriptions.get(one) is not None}
+        self._orphans |= dict.fromkeys(publisher.subscriptions, publisher)
+        while len(self._orphans) > self._limits.orphaned_subscriptions:
+            oldest = next(iter(self._orphans))
+            self._orphans.pop(oldest).remove(oldest)
 
     async def modify(self, parameters: ua.ModifySubscriptionParameters, session: Session) -> Any:
         """Another rhythm for a subscription. Raises ServiceRefused."""
@@ -184,6 +195,10 @@ class SubscriptionService:
     async def resend(self, subscription_id: int, session: Session) -> None:
         """Report all present values again. Raises ServiceRefused."""
         await self._own(subscription_id, session).repeat_values()
+
+    def refresh(self, numbers: list[int], session: Session) -> None:
+        """Refresh the conditions of a subscription, or of one item in it. Raises ServiceRefused."""
+        refresh(self._own(numbers[0], session), self._events, numbers[1] if len(numbers) > 1 else None)
 
     def _own(self, subscription_id: int, session: Session) -> Subscription:
         self._forget_closed()

@@ -496,7 +496,9 @@ async def test_call_says_what_is_wrong(stage: Stage, client: Client) -> None:
         "type": await call(client, "xw1", limit, text),
         "other number": await call(client, "xw1", limit, ua.Variant(5, ua.VariantType.Int64)),
         "array": await call(client, "xw1", limit, ua.Variant([5], ua.VariantType.Int32)),
-        "nothing behind it": await call(client, ua.ObjectIds.Server, ua.NodeId(ua.ObjectIds.Server_GetMonitoredItems)),
+        "one of the server's own": await call(
+            client, ua.ObjectIds.Server, ua.NodeId(ua.ObjectIds.Server_GetMonitoredItems)
+        ),
     }
     assert {name: result.StatusCode.name for name, result in results.items()} == {
         "unknown object": "BadNodeIdUnknown",
@@ -508,7 +510,7 @@ async def test_call_says_what_is_wrong(stage: Stage, client: Client) -> None:
         "type": "BadInvalidArgument",
         "other number": "BadInvalidArgument",
         "array": "BadInvalidArgument",
-        "nothing behind it": "BadNotImplemented",
+        "no argument": "BadArgumentsMissing",
     }
     assert [each.name for each in results["type"].InputArgumentResults] == ["BadTypeMismatch"]
     assert stage.desk.calls == []

@@ -252,6 +252,24 @@ async def test_subscription_moves_with_its_user_and_nobody_else(stage: Stage, as
         assert await moved.values() == [3.0]
 
 
+@pytest.mark.parametrize("delete", [True, False])
+async def test_subscription_outlives_its_session_when_its_client_says_so(stage: Stage, delete: bool) -> None:
+    client = await stage.client("ann").secured()
+    await client.connect()
+    asker = await Asker.make(client)
+    await asker.items("ac_power", QueueSize=5)
+    await asker.values()
+    await client.uaclient.close_session(delete)
+    client.disconnect_socket()
+    stage.publish("ac_power", 8.0)
+    async with stage.client("ann") as again:
+        wanted = ua.TransferSubscriptionsParameters([asker.number], False)
+        results = await again.uaclient.transfer_subscriptions(wanted)
+        assert names(each.StatusCode for each in results) == ["BadSubscriptionIdInvalid" if delete else "Good"]
+        if not delete:
+            assert await Asker(again, asker.number).values() == [8.0]
+
+
 async def test_many_items_are_created_at_once_with_their_own_results(stage: Stage, asker: Asker) -> None:
     results = await asker.items(*(["ac_power", "nothing", "inverter_status"] * 400))
     assert [each.StatusCode.name for each in results[:3]] == ["Good", "BadNodeIdUnknown", "Good"]

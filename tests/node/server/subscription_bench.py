@@ -73,7 +73,8 @@ class Bench:
         self.nodes[PLAIN] = node
         reader = AttributeReader(self.nodes, clock)
         self.world = World(reader, self.image, clock, self.limits, self.tasks)
-        self.publisher = Publisher(clock, self.limits, self.tasks)
+        self.orphans: list[Publisher] = []
+        self.publisher = Publisher(clock, self.limits, self.tasks, self.orphans.append)
         self.line = Line()
         self._requests = 0
         self._items = 0

@@ -221,6 +221,22 @@ async def test_subscription_whose_client_is_gone_ends_and_says_so(bench: Bench, 
         bench.publish()
 
 
+async def test_subscription_without_a_session_lives_as_long_as_any_without_a_client(clock: FakeClock) -> None:
+    bench = Bench(clock)
+    bench.subscribe(Rhythm(1000.0, 1, 3, 1000, 0))
+    await clock.advance(0.5)
+    bench.publish_many(2)
+    bench.heard()
+    bench.publisher.retire()
+    assert set(bench.heard()) == {"BadSessionClosed"}
+    assert bench.orphans == [bench.publisher]
+    await clock.advance(2.0)
+    assert list(bench.publisher.subscriptions) == [1]
+    await clock.advance(4.0)
+    assert bench.publisher.subscriptions == {}
+    await bench.close()
+
+
 async def test_publish_keeps_a_subscription_alive(bench: Bench, clock: FakeClock) -> None:
     bench.subscribe(Rhythm(1000.0, 1, 3, 1000, 0))
     for _ in range(10):
