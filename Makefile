@@ -5,16 +5,18 @@
 #   make soak    the same tests with their full counts
 #   make bench   the benchmarks
 #   make lint    format, lint and types only
+#   make test-next   the seams and the server's tests with the newest asyncua; may fail, and says what to look at
 #   make clean   caches and builds (make distclean: the environments too)
 #
 # Variables: PYTHON (3.11 or newer), SYSTEM_DEPS=no (install no Debian package), CI=true (a missing tool fails
 # its tests instead of skipping them), GRIDNODE_SEED (seed of the random tests), ARGS (further words for pytest).
 
-.PHONY: run test soak bench lint fmt venv system-deps node-client node-peer clean distclean
+.PHONY: run test test-next soak bench lint fmt venv system-deps node-client node-peer clean distclean
 .DEFAULT_GOAL := test
 
 VENV := .venv
 BIN := $(VENV)/bin
+NEXT := .venv-next
 STAMP := $(VENV)/.installed
 NODE_CLIENT := tests/e2e/node_client
 NODE_STAMP := $(NODE_CLIENT)/node_modules/.installed
@@ -33,6 +35,15 @@ test: $(STAMP) system-deps lint node-client
 
 soak: $(STAMP) system-deps node-client
 	GRIDNODE_SOAK=1 $(BIN)/python -m pytest -o timeout=7200 $(ARGS)
+
+# An environment of its own, so that the pinned version stays what everything else runs with.
+test-next: $(STAMP)
+	test -x $(NEXT)/bin/python || $(PYTHON) -m venv $(NEXT)
+	grep -v '^asyncua==' constraints.txt > $(NEXT)/constraints.txt
+	$(NEXT)/bin/python -m pip install --quiet --disable-pip-version-check -c $(NEXT)/constraints.txt -e '.[dev]'
+	$(NEXT)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --pre asyncua
+	-$(NEXT)/bin/python -m pytest -p no:cacheprovider --override-ini=filterwarnings= \
+		tests/node/server tests/e2e/test_server.py tests/e2e/test_security.py tests/e2e/test_security_users.py $(ARGS)
 
 bench: $(STAMP) system-deps node-peer
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -88,4 +99,4 @@ clean:
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV) $(NODE_CLIENT)/node_modules $(NODE_PEER)/node_modules
+	rm -rf $(VENV) $(NEXT) $(NODE_CLIENT)/node_modules $(NODE_PEER)/node_modules

@@ -86,7 +86,7 @@ class SecurityEntry(_Strict):
     )
     revocation: RevocationRule = Field(
         RevocationRule.CURRENT,
-        description="CAs' lists: required, current (none is outdated; there may be none) or lenient (outdated ones count).",
+        description="CAs' lists: required, current (may be missing, not outdated) or lenient (outdated ones count).",
     )
 
 

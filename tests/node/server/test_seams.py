@@ -34,6 +34,7 @@ SIGNATURES = {
     Cryptography.verify: "(self, data, sig)",
     Cryptography.signature: "(self, data)",
     Cryptography.remove_padding: "(self, data)",
+    InternalServer.__init__: "(self, user_manager=None)",
     InternalServer.init: "(self, shelffile=None)",
     InternalServer.load_standard_address_space: "(self, shelf_file=None)",
     InternalServer.stop: "(self)",
@@ -89,6 +90,28 @@ def test_signature(function: Any) -> None:
 @pytest.mark.parametrize("thing", HASHES, ids=lambda each: each.__qualname__)
 def test_source(thing: Any) -> None:
     assert source_hash(thing) == HASHES[thing], f"review {thing.__qualname__}"
+
+
+def overridden(cls: type) -> set[Any]:
+    """Methods of asyncua's that a class of ours has its own body for."""
+    parents = [parent for parent in cls.__mro__[1:] if parent.__module__.startswith("asyncua.")]
+    found = set()
+    for name, body in vars(cls).items():
+        theirs = next((vars(parent)[name] for parent in parents if name in vars(parent)), None)
+        if inspect.isfunction(body) and inspect.isfunction(theirs):
+            found.add(theirs)
+    return found
+
+
+def test_every_override_is_pinned() -> None:
+    ours = [each for each in vars(compat).values() if inspect.isclass(each) and each.__module__ == compat.__name__]
+    found = set().union(*map(overridden, ours))
+    assert SecureConnection.select_policy in found
+    assert found <= set(SIGNATURES), found - set(SIGNATURES)
+    whole = {method for thing in HASHES if inspect.isclass(thing) for method in vars(thing).values()}
+    # What a constructor does not do is seen by the tests of what comes out of it.
+    bodies = {each for each in found if each.__name__ != "__init__"}
+    assert bodies <= set(HASHES) | whole, bodies - set(HASHES) - whole
 
 
 def test_names_that_have_no_signature() -> None:
