@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from enum import Enum
 from struct import Struct
@@ -16,6 +16,7 @@ from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary, uatcp_to_
 from address_space.model import Clock, ticks_to_datetime
 from node.server.channel import Channel, Incoming
 from node.server.faults import FaultLog
+from node.server.held import Held
 from node.server.limits import Limits
 from node.server.policies import ChannelRefused
 from node.server.tasks import TaskSet
@@ -243,7 +244,7 @@ class Connection(asyncio.Protocol):
                 continue
             if self._message is not None or not self._answer_at_once():
                 try:
-                    await self._take_next()
+                    await self._in_turn(self._take_next())
                 except ChannelRefused as error:
                     self.fail(error.status, str(error), reported=error.reported)
                     return
@@ -264,6 +265,13 @@ class Connection(asyncio.Protocol):
         if incoming is not None:
             self.touched_s = self._house.clock.monotonic()
             await self._house.handle(self, incoming)
+
+    async def _in_turn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do some work; what holds all others up for long is followed by as long a rest of this connection."""
+        clock, limits = self._house.clock, self._house.limits
+        held_s = await Held(work, clock.monotonic, limits.held_s)
+        if held_s:
+            await clock.sleep(min(held_s, limits.rest_s))
 
     async def _let_others_run(self) -> None:
         await asyncio.sleep(0)

@@ -25,6 +25,10 @@ class Limits:
     connections_per_peer: int = 100
     # A connection without an activated session is closed after this long; clients need a second or two.
     unactivated_s: float = 30.0
+    # A message that holds the loop for longer is followed by a rest of its connection, as long but bounded, so that one
+    # client with huge requests has half of the server's time at most.
+    held_s: float = 0.02
+    rest_s: float = 1.0
     stalled_s: float = 30.0  # a client that does not read its answers for this long is cut off
     sessions: int = 100
     unactivated_sessions: int = 20  # of all connections; the oldest makes room
