@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from node.cli.options import explained, fail, password, site_path, site_words
+from node.cli.options import check_owner, explained, fail, password, site_path, site_words
 from node.client import ClientError, Login, NodeClient, Offer, connected, offer
 from node.clock import RealClock
 from node.config import load_site
@@ -77,12 +77,15 @@ class Access:
     """The node that the options name. A password is asked for once, however many sessions there are."""
 
     def __init__(self, where: Where) -> None:
-        """Find the site, if it is one of this machine. Raises ConfigError."""
+        """Find the site, if it is one of this machine, and end where our key would bar its node. Raises ConfigError."""
         configure(LoggingConfig(level="WARNING"))
         # Whatever the library says of refused logins and lost connections, we say in words that help.
         logging.getLogger("asyncua").setLevel(logging.CRITICAL + 1)
         self._where = where
         self._site = load_site(site_path(where.site)) if where.url is None else None
+        if self._site is not None:
+            check_owner(self._site.state)
+            check_owner(self._site.pki)
         self._login: Login | None = None
         self.url = where.url or local_url(self._site)
 

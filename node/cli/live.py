@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import Final
 
+from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -13,10 +14,10 @@ from rich.text import Text
 
 from address_space.classes import CLASSES
 from address_space.image import ProcessImage
-from address_space.model import Device, DeviceClass, PointKind, is_bad
+from address_space.model import Device, DeviceClass, PointKind, Status, is_bad
 from address_space.system import SYSTEM_POINTS
 from address_space.units import UNITS
-from node.cli.times import shown
+from node.cli.times import shown, shown_short
 from node.cli.values import status_name, style, texts_of, value_text
 
 log = logging.getLogger("node.live")
@@ -24,6 +25,18 @@ log = logging.getLogger("node.live")
 _FRAME_S: Final = 0.5
 _LOG_EVERY_S: Final = 30.0
 _POINTS: Final = 4  # of each device
+_NARROW: Final = 100  # columns below which the table leaves out its frame and the long form of a time
+# Frame, head and rule; the note on what does not fit; the line of the cursor.
+_OTHER_LINES: Final = 4 + 1 + 1
+# Statuses that the node gives for want of an answer: their time is not the device's.
+_UNANSWERED: Final = frozenset(
+    {
+        Status.BAD_WAITING_FOR_INITIAL_DATA,
+        Status.BAD_NO_COMMUNICATION,
+        Status.BAD_COMMUNICATION_ERROR,
+        Status.BAD_OUT_OF_SERVICE,
+    }
+)
 
 
 class Overview:
@@ -36,20 +49,29 @@ class Overview:
             for device in image.devices.values()
             if device.model.device_class not in (DeviceClass.BUS, DeviceClass.NODE)
         ]
+        self._answered: dict[str, int] = {}  # newest source time by device, kept while nothing answers
 
-    def table(self, height: int) -> Table:
-        """The newest samples of as many devices as fit."""
-        table = Table(expand=False)
-        for name in ("Device", "Connection", "Now", "Newest source time"):
-            table.add_column(name, no_wrap=name != "Now")
-        for device, slots in self._rows[:height]:
-            newest = max((self._image.sample(slot).ticks for slot in slots), default=None)
+    def table(self, width: int, height: int) -> Table:
+        """The newest samples of as many devices as fit on a terminal of so many columns and lines, each on one line."""
+        rows, narrow = max(1, height - _OTHER_LINES), width < _NARROW
+        table = Table(box=box.SIMPLE_HEAD if narrow else box.HEAVY_HEAD, show_edge=not narrow, pad_edge=not narrow)
+        for name in ("Device", "Connection", "Now", "Newest" if narrow else "Newest source time"):
+            table.add_column(name, no_wrap=True, overflow="ellipsis", ratio=1 if name == "Now" else None)
+        for device, slots in self._rows[:rows]:
             now = Text(", ").join(self._text(slot, named=True) for slot in slots)
             link = Text("computed") if device.bus is None else self._text(self._image.slot(device.id, "connection"))
-            table.add_row(device.id, link, now, shown(newest))
-        if len(self._rows) > height:
-            table.caption = f"{len(self._rows) - height} more devices do not fit"
+            table.add_row(device.id, link, now, self._newest(device, slots, short=narrow))
+        if len(self._rows) > rows:
+            table.caption = f"… {len(self._rows) - rows} more devices"
         return table
+
+    def _newest(self, device: Device, slots: list[int], *, short: bool) -> str:
+        samples = [self._image.sample(slot) for slot in slots]
+        times = [sample.ticks for sample in samples if sample.status not in _UNANSWERED]
+        if times:
+            self._answered[device.id] = max(times)
+        ticks = self._answered.get(device.id)
+        return "never" if ticks is None else shown_short(ticks) if short else shown(ticks)
 
     def lines(self) -> list[str]:
         """The same as text, one line a device."""
@@ -72,10 +94,11 @@ class Overview:
 async def show_table(image: ProcessImage) -> None:
     """Keep a table on the terminal until cancelled; what is printed meanwhile goes above it."""
     overview = Overview(image)
-    console = Console()
+    # Soft: a log line is not cut into lines of the window, so that a command in it can be copied.
+    console = Console(soft_wrap=True)
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         while True:
-            live.update(overview.table(max(1, console.size.height - 6)), refresh=True)
+            live.update(overview.table(console.size.width, console.size.height), refresh=True)
             await asyncio.sleep(_FRAME_S)
 
 

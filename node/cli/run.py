@@ -20,7 +20,7 @@ from drivers.base import DriverError
 from node.app import App
 from node.cli.check import summary
 from node.cli.connect import local_url
-from node.cli.options import explained, fail, program, remember_site, site_path
+from node.cli.options import check_owner, explained, fail, program, remember_site, site_path
 from node.clock import RealClock
 from node.config import load_site
 from node.logs import configure
@@ -52,6 +52,9 @@ def run(
         if not simulate:
             loaded = replace(loaded, simulate=replace(loaded.simulate, enabled=False))
         configure(loaded.logging)
+        for folder in (loaded.state, loaded.pki):
+            if folder.exists():  # a new one belongs to whoever runs the node, as it should
+                check_owner(folder)
         try:
             remember_site(loaded.path)
         except OSError as error:

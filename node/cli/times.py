@@ -19,6 +19,16 @@ def shown(ticks: int | None) -> str:
     return moment.isoformat(" ", "milliseconds")
 
 
+def shown_short(ticks: int) -> str:
+    """`10:00:00` of OPC UA ticks in this machine's time zone, with the date when that is not today's."""
+    try:
+        moment = ticks_to_datetime(ticks).astimezone()
+    except (OverflowError, ValueError, OSError):
+        return "out of range"
+    today = moment.date() == datetime.now().astimezone().date()
+    return f"{moment:%H:%M:%S}" if today else f"{moment:%Y-%m-%d %H:%M}"
+
+
 def moment(text: str) -> datetime:
     """An ISO time; one without an offset is this machine's local time. Raises ValueError."""
     try:

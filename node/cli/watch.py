@@ -150,7 +150,7 @@ class _Table:
         return self._newest.__setitem__
 
     async def until_lost(self) -> None:
-        console = Console()
+        console = Console(soft_wrap=True)  # lines above the table stay whole, to be copied
         with Live(console=console, auto_refresh=False, vertical_overflow="crop", transient=True) as live:
             while not self._lost.is_set():
                 # Title, head and frame take six lines; the last one tells what does not fit.

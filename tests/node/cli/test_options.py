@@ -46,5 +46,33 @@ def test_root_leaves_no_files_that_the_node_could_not_read(
     assert "run this as that user: sudo -u" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "words", [("watch",), ("call", "xw1", "Standby"), ("history", "xw1.ac_power"), ("cert", "renew"), ("user", "list")]
+)
+def test_root_uses_no_state_of_another_user(
+    gridnode: Gridnode, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    state = gridnode.site.parent / "state"
+    state.mkdir()
+    monkeypatch.setattr(options.os, "geteuid", lambda: 0)
+    if state.stat().st_uid == 0:
+        options.os.chown(state, 65_533, -1)
+    if words[0] == "user":  # it only looks
+        gridnode.on_site(*words)
+    else:
+        assert "run this as that user: sudo -u" in gridnode.on_site(*words, code=1).stderr
+    assert list(state.iterdir()) == []
+
+
+def test_root_runs_no_node_on_the_state_of_another_user(gridnode: Gridnode, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = gridnode.site.parent / "state"
+    state.mkdir()
+    monkeypatch.setattr(options.os, "geteuid", lambda: 0)
+    if state.stat().st_uid == 0:
+        options.os.chown(state, 65_533, -1)
+    assert "run this as that user: sudo -u" in gridnode("run", str(gridnode.site), code=1).stderr
+    assert list(state.iterdir()) == []
+
+
 def test_the_version_is_shown(gridnode: Gridnode) -> None:
     assert gridnode("--version").stdout.startswith("gridnode ")
