@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
 
@@ -45,11 +45,10 @@ class Settings:
     change: ChangeFilter
     stamps: Stamps
     fixed: bool = False  # a notification is never longer than FIXED_BYTES
+    plain: bool = field(init=False, compare=False)  # any other value or status is news, and `fixed`
 
-    @property
-    def is_plain(self) -> bool:
-        """True when any other value or status is news, and all notifications are short."""
-        return self.fixed and self.change == _PLAIN
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "plain", self.fixed and self.change == _PLAIN)
 
 
 _PLAIN: Final = ChangeFilter()
@@ -139,10 +138,16 @@ class MonitoredItem:
 
     def offer(self, value: Any, status: int, ticks: Any) -> bool:
         """Queue a sample if it is news; True when it was."""
-        if not self.is_news(value, status, ticks):
+        settings = self.settings
+        if settings.plain:
+            last = self.last_value
+            # NaN is unlike itself.
+            if status == self.last_status and (value == last or (value != value and last != last)):  # noqa: PLR0124
+                return False
+        elif not self.is_news(value, status, ticks):
             return False
         self.last_value, self.last_status, self.last_ticks = value, status, ticks
-        queue, settings = self.queue, self.settings
+        queue = self.queue
         if not queue:
             self.queue = [(value, status, ticks)]
         elif len(queue) < settings.queue_size:
@@ -159,11 +164,13 @@ class MonitoredItem:
 
     def take(self, most: int, server: int) -> list[bytes]:
         """Up to `most` of the waiting notifications, oldest first."""
-        taken, rest = self.queue[:most], self.queue[most:]
-        self.queue = rest or _EMPTY
-        if not rest:
+        queue, pack, handle = self.queue, self.pack, self.handle
+        if len(queue) <= most:
+            self.queue = _EMPTY
             self.triggered = False
-        return [self.pack(self.handle, *entry, server) for entry in taken]
+        else:
+            queue, self.queue = queue[:most], queue[most:]
+        return [pack(handle, value, status, ticks, server) for value, status, ticks in queue]
 
     def change(self, handle: int, settings: Settings, pack: Pack) -> None:
         """Take new settings; values that no longer fit into the queue go."""

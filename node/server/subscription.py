@@ -270,7 +270,7 @@ class Subscription:
             return Lane.MARKED, 0.0
         if item.mode != REPORTING or item.links:
             return Lane.PUSHED, 0.0
-        return (Lane.PLAIN if settings.is_plain else Lane.MARKED), 0.0
+        return (Lane.PLAIN if settings.plain else Lane.MARKED), 0.0
 
     def _enter(self, item: MonitoredItem) -> None:
         item.lane, interval = self._lane(item)
@@ -354,10 +354,10 @@ class Subscription:
     def _published(self, slot: int, value: Any, status: int, ticks: int) -> None:
         """The image has a sample for items that must not miss one."""
         for item in self._pushed[slot]:
-            if item.source is None:
-                self._offer(item, value, status, ticks)
-            else:
+            if item.source is not None:
                 self._look(item)
+            elif item.offer(value, status, ticks):
+                self._offered(item)
 
     def _hear(self, item: EventItem, event: Event) -> None:
         """Something has happened at or below the notifier of an item."""
@@ -365,10 +365,14 @@ class Subscription:
             self._offer(item, event, 0, None)
 
     def _offer(self, item: MonitoredItem, value: Any, status: int, ticks: Any) -> None:
-        if not item.offer(value, status, ticks):
-            return
-        if item.mode == REPORTING:
-            self._stand_in_line(item)
+        if item.offer(value, status, ticks):
+            self._offered(item)
+
+    def _offered(self, item: MonitoredItem) -> None:
+        """An item has something new in its queue."""
+        if item.mode == REPORTING and not item.pending:
+            item.pending = True
+            self._line.append(item)
         for linked_id in item.links:
             linked = self.items.get(linked_id)
             if linked is not None and linked.mode == SAMPLING and linked.queue:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from asyncua import ua
@@ -122,9 +123,7 @@ class Bench:
 
     def change(self, subscription: Subscription, item: MonitoredItem, **changes: Any) -> None:
         """Modify settings of an item."""
-        old = item.settings
-        values = {name: getattr(old, name) for name in Settings.__slots__}
-        subscription.change(item, item.handle, Settings(**(values | changes)), item.pack)
+        subscription.change(item, item.handle, replace(item.settings, **changes), item.pack)
 
     def publish(self, *acknowledged: tuple[int, int], hint_ms: int = 0) -> None:
         self._requests += 1
