@@ -15,6 +15,7 @@ from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary
 from address_space.model import Clock
 from node.server.channel import Incoming
 from node.server.connection import BadMessage, Connection
+from node.server.counting import announced
 from node.server.faults import FaultLog
 from node.server.limits import Limits
 from node.server.request import Request, ServiceRefused
@@ -136,16 +137,20 @@ class Dispatcher:
 
     def _decode(self, service: Service, reader: Any) -> Any:
         try:
+            # A list that is too long is refused before it is taken apart.
+            self._check_count(service, announced(service.parameters, reader) if service.items else None)
             parameters: Any = (service.decode or partial(struct_from_binary, service.parameters))(reader)
         except DECODE_ERRORS as error:
             raise ServiceRefused(ua.StatusCodes.BadDecodingError, str(error)) from error
         if service.items:
-            count = len(getattr(parameters, service.items) or ())
-            if count == 0:
-                raise ServiceRefused(ua.StatusCodes.BadNothingToDo)
-            if count > service.most:
-                raise ServiceRefused(ua.StatusCodes.BadTooManyOperations, f"{count}, {service.most} are allowed")
+            self._check_count(service, len(getattr(parameters, service.items) or ()))
         return parameters
+
+    def _check_count(self, service: Service, count: int | None) -> None:
+        if count == 0:
+            raise ServiceRefused(ua.StatusCodes.BadNothingToDo)
+        if count is not None and count > service.most:
+            raise ServiceRefused(ua.StatusCodes.BadTooManyOperations, f"{count}, {service.most} are allowed")
 
     def _start(
         self, service: Service, number: int, connection: Connection, request: Request, session: Any, parameters: Any

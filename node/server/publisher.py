@@ -113,6 +113,14 @@ class Publisher:
         elif self.subscriptions:
             self._orphaned(self)
 
+    def cancel(self, handle: int) -> int:
+        """Answer the waiting requests of a handle with BadRequestCancelledByClient; how many there were."""
+        cancelled = [each for each in self._requests if each.request.header.RequestHandle == handle]
+        for waiting in cancelled:
+            self._requests.remove(waiting)
+            waiting.request.refuse(ua.StatusCodes.BadRequestCancelledByClient)
+        return len(cancelled)
+
     def forget_requests(self) -> None:
         """The connection on which the requests came is gone."""
         self._requests.clear()

@@ -81,6 +81,9 @@ class Services:
                 Entry.CHANNEL,
                 decode=_delete_subscriptions,
             ),
+            ids.CancelRequest_Encoding_DefaultBinary: Service(
+                ua.CancelParameters, lambda _request, session, given: _cancel(session, given)
+            ),
             # Attributes
             ids.ReadRequest_Encoding_DefaultBinary: Service(
                 ua.ReadParameters,
@@ -226,6 +229,14 @@ class Services:
         else:
             response.Results = await self.history.read(given, session, session.caller)
         return response
+
+
+def _cancel(session: Session, given: ua.CancelParameters) -> Any:
+    """End waiting Publish requests of a handle. Commands go on: what a device was told cannot be called back."""
+    response: Any = ua.CancelResponse()
+    publisher = session.publisher
+    response.Parameters.CancelCount = 0 if publisher is None else publisher.cancel(given.RequestHandle)
+    return response
 
 
 def _register(_request: Request, _session: Session, given: ua.RegisterNodesParameters) -> Any:

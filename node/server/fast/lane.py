@@ -146,7 +146,8 @@ class Lane:
             _time, handle, _diagnostics, audit = REQUEST.unpack_from(data, begin)
             begin += REQUEST.size + max(audit, 0)
             hint, more = REQUEST_END.unpack_from(data, begin)
-            if more != NOTHING or audit < -1:
+            # What a client gives an entry of its own for is audited with it, on the ordinary way.
+            if more != NOTHING or audit < -1 or (audit > 0 and service.at_once is None):
                 return None
             asked = _Asked(line, incoming.request_id, session, data, begin + REQUEST_END.size, handle, hint, now)
             body = service.at_once(asked) if service.at_once is not None else self._begin(service, type_id, asked)
