@@ -9,6 +9,7 @@ from asyncua import ua
 from address_space.values import constant, shared, text
 
 READ: Final = 1 << ua.AccessLevel.CurrentRead
+_SUBSCRIBE_TO_EVENTS: Final = 1 << ua.EventNotifier.SubscribeToEvents
 
 
 def type_attributes(
@@ -34,10 +35,12 @@ def base_attributes(
     }
 
 
-def object_attributes(name: ua.QualifiedName, label: str, description: str) -> dict[ua.AttributeIds, ua.DataValue]:
-    """Attributes of an object that emits no events."""
+def object_attributes(
+    name: ua.QualifiedName, label: str, description: str, *, notifier: bool = False
+) -> dict[ua.AttributeIds, ua.DataValue]:
+    """Attributes of an object; `notifier` when events of it, or of what is below it, can be subscribed to."""
     attributes = base_attributes(ua.NodeClass.Object, name, label, description)
-    attributes[ua.AttributeIds.EventNotifier] = shared(0, ua.VariantType.Byte)
+    attributes[ua.AttributeIds.EventNotifier] = shared(_SUBSCRIBE_TO_EVENTS if notifier else 0, ua.VariantType.Byte)
     return attributes
 
 

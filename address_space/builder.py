@@ -14,6 +14,7 @@ from asyncua import ua
 from address_space import di
 from address_space.attributes import object_attributes
 from address_space.catalogue import Catalogue
+from address_space.event_types import add_event_types
 from address_space.image import ProcessImage
 from address_space.layout import Layout
 from address_space.metadata import NAMES, Metadata, add_metadata
@@ -21,6 +22,7 @@ from address_space.model import Clock, Command, Device, DeviceClass, DeviceModel
 from address_space.nodes import Node, NodeMap
 from address_space.shape import (
     HAS_COMPONENT,
+    HAS_NOTIFIER,
     HAS_TYPE_DEFINITION,
     MODEL_URI,
     NS_MODEL,
@@ -39,6 +41,7 @@ from address_space.values import Samples, text
 # First part of the NodeIds of the site object and what is fixed below it; ids of devices start with a letter.
 SITE: Final = "_site"
 _OBJECTS: Final = node_id(ua.ObjectIds.ObjectsFolder)
+_SERVER: Final = node_id(ua.ObjectIds.Server)
 _FOLDER_TYPE: Final = node_id(ua.ObjectIds.FolderType)
 # Folder of the site object in which the devices of a class are organized; the node itself stands beside them.
 _FOLDERS: Final[dict[DeviceClass, tuple[str, str]]] = {
@@ -89,7 +92,7 @@ class DeviceOwner:
             name,
             text(label),
             self._type,
-            object_attributes(name, label, device.description or device.model.description),
+            object_attributes(name, label, device.description or device.model.description, notifier=True),
             links=(Link(HAS_TYPE_DEFINITION, True, self._type), *self._parents, *self.layout.links()),
         )
 
@@ -186,6 +189,7 @@ def build(
     di.add_di(catalogue)
     di.add_di_metadata(catalogue)
     types.add_fixed(catalogue)
+    add_event_types(catalogue)
     _add_site(catalogue, devices, site_id, site_label)
     nodes.mount(NS_MODEL, types)
     nodes.mount(NS_SITE, directory)
@@ -202,6 +206,7 @@ def _parents(device_class: DeviceClass) -> tuple[Link, ...]:
     links = [Link(ORGANIZES, False, _site_node() if folder is None else _site_node(folder[0]))]
     if device_class not in (DeviceClass.BUS, DeviceClass.NODE):
         links.insert(0, Link(HAS_COMPONENT, False, di.DEVICE_SET))
+    links.append(Link(HAS_NOTIFIER, False, _site_node()))
     return tuple(links)
 
 
@@ -210,10 +215,13 @@ def _add_site(catalogue: Catalogue, devices: list[Device], site_id: str, site_la
     name = ua.QualifiedName(site_id, NS_SITE)
     site = catalogue.add(
         _site_node(),
-        object_attributes(name, site_label or site_id, "All devices of the site, by class."),
+        object_attributes(name, site_label or site_id, "All devices of the site, by class.", notifier=True),
         (ORGANIZES, _OBJECTS),
         _FOLDER_TYPE,
     )
+    # Events of a device reach who watches the device, the site or the Server (OPC 10000-3 section 7.18).
+    catalogue.refer(_SERVER, HAS_NOTIFIER, site)
+    catalogue.refer_back(site, HAS_NOTIFIER, _SERVER)
     present = {device.model.device_class for device in devices}
     for device_class, (folder, label) in _FOLDERS.items():
         if device_class in present:

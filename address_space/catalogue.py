@@ -68,6 +68,10 @@ class Catalogue:
         else:
             entry.links.append(link)
 
+    def refer_back(self, target: ua.NodeId, reference_type: ua.NodeId, source: ua.NodeId) -> None:
+        """Add the inverse of a reference to a node of this catalogue, from a second parent."""
+        self._entries[target].links.append(Link(reference_type, False, source))
+
     def install(self, nodes: NodeMap) -> None:
         """Put all into a node map that has asyncua's own nodes; raises KeyError when one is missing there."""
         for nodeid, entry in self._entries.items():

@@ -35,6 +35,8 @@ HAS_PROPERTY: Final = node_id(ua.ObjectIds.HasProperty)
 HAS_SUBTYPE: Final = node_id(ua.ObjectIds.HasSubtype)
 HAS_TYPE_DEFINITION: Final = node_id(ua.ObjectIds.HasTypeDefinition)
 HAS_MODELLING_RULE: Final = node_id(ua.ObjectIds.HasModellingRule)
+HAS_NOTIFIER: Final = node_id(ua.ObjectIds.HasNotifier)
+GENERATES_EVENT: Final = node_id(ua.ObjectIds.GeneratesEvent)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,11 @@ from address_space.attributes import type_attributes
 from address_space.catalogue import Catalogue
 from address_space.classes import CLASSES, ClassSpec, browse_name
 from address_space.enumerations import add_enumeration
+from address_space.event_types import COMMAND_EVENT_TYPE
 from address_space.layout import MANDATORY, OPTIONAL, Layout
 from address_space.methods import OUTCOME_TYPE
 from address_space.model import DeviceClass, DeviceModel, device_model
-from address_space.shape import HAS_SUBTYPE, NS_MODEL, Link, Owner, Shape, member_id, node_id
+from address_space.shape import GENERATES_EVENT, HAS_SUBTYPE, NS_MODEL, Link, Owner, Shape, member_id, node_id
 from address_space.system import OUTCOME, SYSTEM_POINTS, bus_model, node_model
 
 OUTCOME_STRINGS: Final = node_id("Outcome.EnumStrings", NS_MODEL)
@@ -60,6 +61,7 @@ class TypeOwner:
             links=(
                 Link(HAS_SUBTYPE, False, self.above),
                 *(Link(HAS_SUBTYPE, True, owner.nodeid) for owner in self.below),
+                *((Link(GENERATES_EVENT, True, COMMAND_EVENT_TYPE),) if self.layout.model.commands else ()),
                 *self.layout.links(),
             ),
         )

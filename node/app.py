@@ -107,6 +107,7 @@ class App:
         desk = ControlDesk(self.image, devices, site.profiles, self._ports, clock, tasks.create_task)
         ending.push_async_callback(desk.stop)
         server = OpcUaServer(site, self.image, desk, self.journal, self.pki, self._login, clock)
+        desk.ended = server.command_ended
         await server.start()
         ending.push_async_callback(server.stop)
         self._serving.set()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,6 +56,8 @@ class ControlDesk:
         self._ports = ports
         self._clock = clock
         self._spawn = spawn
+        # Hears the end of every request: device, command or what was written, user, and what came of it.
+        self.ended: Callable[[str, str, str, CommandResult], None] | None = None
         self._last = LastCommand(image, clock)
         self._last.begin(devices.values())
         self._keep_alives = KeepAlives(image, clock, spawn)
@@ -252,6 +254,8 @@ class ControlDesk:
 
     def _end(self, request: Request, result: CommandResult) -> CommandResult:
         self._last.show(request, result)
+        if self.ended is not None:
+            self.ended(request.device.id, request.name, request.user, result)
         level = logging.INFO if result.outcome is Outcome.CONFIRMED else logging.WARNING
         text = "%s %s by %s: %s (%s) after %.1f s: %s"
         who = (request.device.id, request.name, request.user)

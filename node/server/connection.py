@@ -66,6 +66,8 @@ class House:
     # Answers a request at wall time `int` from its bytes: the response, nothing when it comes later, None when `handle`
     # has to answer. Without it `handle` has them all.
     quick: Callable[[Connection, Incoming, int], bytes | None] | None = None
+    # Hears that a channel was opened or renewed, or why it was not.
+    opened: Callable[[Connection, ChannelRefused | None], None] | None = None
 
 
 class Connection(asyncio.Protocol):
@@ -290,9 +292,7 @@ class Connection(asyncio.Protocol):
         elif self._stage is Stage.NEW:
             raise BadMessage(ua.StatusCodes.BadTcpMessageTypeInvalid, "a message before Hello")
         elif frame.type == b"OPN":
-            answer = self.channel.open(frame, self.peer)
-            self._stage = Stage.OPEN
-            self._write(answer)
+            self._open(frame)
         elif frame.type == b"CLO":
             self.channel.receive(frame)
             self.close()
@@ -301,6 +301,19 @@ class Connection(asyncio.Protocol):
             if incoming is not None:
                 self.touched_s = self._house.clock.monotonic()
                 await self._house.handle(self, incoming)
+
+    def _open(self, frame: Frame) -> None:
+        opened = self._house.opened
+        try:
+            answer = self.channel.open(frame, self.peer)
+        except ChannelRefused as error:
+            if opened is not None:
+                opened(self, error)
+            raise
+        self._stage = Stage.OPEN
+        self._write(answer)
+        if opened is not None:
+            opened(self, None)
 
     def _greet(self, frame: Frame) -> None:
         if self._stage is not Stage.NEW:

@@ -18,6 +18,7 @@ class Event:
     line: tuple[ua.NodeId, ...]
     fields: Mapping[Path, ua.Variant]
     audience: Role = Role.OBSERVER  # the least that a subscriber has to be
+    unfiltered: bool = False  # where clauses do not matter: it says something about the item itself
 
     def field(self, type_definition: ua.NodeId, path: Path) -> ua.Variant | None:
         """A field as an operand selects it; None when the event does not have it.

@@ -73,7 +73,7 @@ class EventItem(MonitoredItem):
     def offer(self, value: Any, _status: int, _ticks: Any) -> bool:
         """Queue an event that fits; True when there is something new to report."""
         event: Event = value
-        if not self._filter.where.fits(event):
+        if not event.unfiltered and not self._filter.where.fits(event):
             return False
         if not self.queue:
             self.queue = []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from asyncua import ua
@@ -59,6 +60,10 @@ class Events:
         """False when nobody listens at all, so that an event need not be made."""
         return bool(self._listeners)
 
+    def now(self) -> datetime:
+        """The time."""
+        return ticks_to_datetime(self._clock.now())
+
     def make(
         self,
         event_type: ua.NodeId,
@@ -70,9 +75,10 @@ class Events:
         fields: Mapping[Path, ua.Variant] | None = None,
         audience: Role = Role.OBSERVER,
         ticks: int | None = None,
+        unfiltered: bool = False,
     ) -> Event:
         """An event of now, or of `ticks`, with the fields of BaseEventType and those given."""
-        now = ticks_to_datetime(self._clock.now())
+        now = self.now()
         at = now if ticks is None else ticks_to_datetime(ticks)
         return Event(
             self.types.line(event_type),
@@ -88,6 +94,7 @@ class Events:
                 **(fields or {}),
             },
             audience,
+            unfiltered,
         )
 
     def tell(self, event: Event) -> None:

@@ -12,11 +12,13 @@ from asyncua.server.internal_server import InternalServer
 
 from address_space.builder import BuiltSpace, build
 from address_space.image import ProcessImage
-from address_space.model import Batch, Clock, Status
+from address_space.model import Batch, Clock, CommandResult, Status
 from address_space.nodes import NodeMap
-from address_space.shape import namespace_uris
+from address_space.shape import NS_SITE, namespace_uris, node_id
 from node.historian.history import History
 from node.identity import site_identity
+from node.server.audit import Audit
+from node.server.audited_desk import AuditedDesk
 from node.server.browsing import Browser
 from node.server.calls import Desk, MethodCaller
 from node.server.capabilities import publish_capabilities
@@ -37,7 +39,7 @@ from node.server.keys import load_keys
 from node.server.limits import Limits
 from node.server.login import LoginGuard
 from node.server.pki import OwnCertificate, Pki
-from node.server.policies import ServerKeys
+from node.server.policies import ChannelRefused, ServerKeys
 from node.server.reading import AttributeReader
 from node.server.reload import Reload
 from node.server.server_object import ServerObject
@@ -114,6 +116,7 @@ class OpcUaServer:
         self._keys: ServerKeys | None = None
         self._dispatcher: Dispatcher | None = None
         self._lane: Lane | None = None
+        self._audit: Audit | None = None
         self._reload: Reload | None = None
         self.collector = IdleCollector(clock)
         self.endpoints: Endpoints | None = None
@@ -186,6 +189,12 @@ class OpcUaServer:
         """How many clients are logged in."""
         return self._sessions.activated
 
+    def command_ended(self, device_id: str, name: str, user: str, result: CommandResult) -> None:
+        """A command, or a write of a setting, has ended on a device: tell those who watch for events."""
+        if self._audit is not None:
+            device = self._image.devices[device_id]
+            self._audit.command_ended(node_id(device_id, NS_SITE), device.label or device_id, name, result, user)
+
     # --- building
 
     def _check_security(self) -> None:
@@ -244,9 +253,12 @@ class OpcUaServer:
             self._pki, self._users, self._sessions, lambda: tuple(self._connections), self._own, self._renewed
         )
         reader, browser = AttributeReader(space.nodes, clock), Browser(space.nodes, limits)
-        writer = SettingWriter(space, self._image, self._desk)
-        caller = MethodCaller(space, self._desk, server.answer_within_s)
         events = Events(space.nodes, clock)
+        self._audit = audit = Audit(events, self._own.application_uri)
+        self._pki.trust.refused = self._pki.user_trust.refused = audit.certificate_refused
+        desk = AuditedDesk(self._desk, space, self._image, audit)
+        writer = SettingWriter(space, self._image, desk)
+        caller = MethodCaller(space, desk, server.answer_within_s)
         services = Services(
             self.endpoints,
             SessionService(self._sessions, self.endpoints, identifier, self._pki.trust, limits),
@@ -273,7 +285,7 @@ class OpcUaServer:
             served=self._diagnostics.served,
         )
         self._dispatcher = Dispatcher(
-            Witness(self._sessions, self._diagnostics).over(services.table()),
+            Witness(self._sessions, self._diagnostics, audit).over(services.table()),
             self._sessions,
             clock,
             limits,
@@ -319,8 +331,13 @@ class OpcUaServer:
             self._admit,
             self._lost,
             self._quick,
+            self._opened,
         )
         return Connection(house)
+
+    def _opened(self, connection: Connection, refused: ChannelRefused | None) -> None:
+        if self._audit is not None:
+            self._audit.channel_opened(connection, refused)
 
     def _quick(self, connection: Connection, incoming: Incoming, now: int) -> bytes | None:
         return None if self._lane is None else self._lane.answer(connection, incoming, now)

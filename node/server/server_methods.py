@@ -9,6 +9,7 @@ from asyncua import ua
 
 from address_space.shape import node_id
 from node.server.access import GET_MONITORED_ITEMS, RESEND_DATA
+from node.server.condition_refresh import CONDITION_TYPE, REFRESH_ARGUMENTS
 from node.server.request import ServiceRefused
 from node.server.sessions import Session
 from node.server.subscription_service import SubscriptionService
@@ -36,6 +37,8 @@ class ServerMethods:
 
     async def call(self, call: ua.CallMethodRequest, session: Session) -> ua.CallMethodResult | None:
         """The result of a call; None when it is for something else."""
+        if call.MethodId in REFRESH_ARGUMENTS:
+            return self._refresh(call, session)
         method = self._methods.get(_OF_TYPE.get(call.MethodId, call.MethodId))
         if call.ObjectId != _SERVER or method is None:
             return None
@@ -52,6 +55,22 @@ class ServerMethods:
         except ServiceRefused as error:
             return _failed(error.status)
         return ua.CallMethodResult(InputArgumentResults=[ua.StatusCode()], OutputArguments=outputs)
+
+    def _refresh(self, call: ua.CallMethodRequest, session: Session) -> ua.CallMethodResult:
+        arguments = call.InputArguments or []
+        wanted = REFRESH_ARGUMENTS[call.MethodId]
+        if call.ObjectId != CONDITION_TYPE:
+            return _failed(ua.StatusCodes.BadMethodInvalid)
+        if len(arguments) != wanted:
+            few = len(arguments) < wanted
+            return _failed(ua.StatusCodes.BadArgumentsMissing if few else ua.StatusCodes.BadTooManyArguments)
+        if any(each.VariantType != ua.VariantType.UInt32 or not isinstance(each.Value, int) for each in arguments):
+            return _failed(ua.StatusCodes.BadInvalidArgument)
+        try:
+            self._subscriptions.refresh([each.Value for each in arguments], session)
+        except ServiceRefused as error:
+            return _failed(error.status)
+        return ua.CallMethodResult(InputArgumentResults=[ua.StatusCode() for _ in arguments])
 
     async def _get_monitored_items(self, subscription_id: int, session: Session) -> list[ua.Variant]:
         return [

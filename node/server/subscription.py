@@ -279,7 +279,7 @@ class Subscription:
             return
         if isinstance(item, EventItem):
             self._told[item.id] = item
-            item.listen(self._hear)
+            item.listen(self.hear)
             return
         if item.lane is Lane.TIMED:
             self._sampler.add(item, interval)
@@ -359,7 +359,7 @@ class Subscription:
             elif item.offer(value, status, ticks):
                 self._offered(item)
 
-    def _hear(self, item: EventItem, event: Event) -> None:
+    def hear(self, item: EventItem, event: Event) -> None:
         """Something has happened at or below the notifier of an item."""
         if self.owner.caller.role >= event.audience:
             self._offer(item, event, 0, None)

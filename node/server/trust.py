@@ -16,6 +16,7 @@ import os
 import re
 import shlex
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -74,6 +75,8 @@ class TrustList:
         self.issuers_folder = root / "issuers" / "certs"
         self.list_folders = (root / "trusted" / "crl", root / "issuers" / "crl")
         self.rule = RevocationRule.CURRENT
+        # Hears every refusal that is reported, with the peer's host.
+        self.refused: Callable[[Verdict, str], None] | None = None
         self._purpose = purpose
         self._clock = clock
         self._max_rejected = max_rejected
@@ -182,6 +185,8 @@ class TrustList:
         """Log a refusal of `peer` (a host): a warning with the way out the first time, debug for repeats."""
         if verdict.ok:
             return
+        if self.refused is not None:
+            self.refused(verdict, peer)
         key = (verdict.thumbprint or peer, verdict.status)
         # One that is not stored cannot be accepted yet: its line comes with the attempt at which it is.
         waits = verdict.status is CertificateStatus.UNTRUSTED and not verdict.stored

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
 from asyncua import ua
 
+from address_space.shape import NS_MODEL, NS_SITE, member_id, node_id
+from node.server.audit import ASKED, Asked, Audit
 from node.server.diagnostics import ACTIVATE_SESSION, CREATE_SESSION, Diagnostics
 from node.server.dispatcher import Service
 from node.server.publisher import Publisher
-from node.server.request import Request
+from node.server.request import Request, ServiceRefused
 from node.server.sessions import Session, SessionTable
+
+_CLOSE_SESSION: Final = ua.ObjectIds.CloseSessionRequest_Encoding_DefaultBinary
+_WRITE: Final = ua.ObjectIds.WriteRequest_Encoding_DefaultBinary
+_CALL: Final = ua.ObjectIds.CallRequest_Encoding_DefaultBinary
 
 
 class Witness:
     """Wraps services so that what happens in them is known elsewhere; their answers stay as they are."""
 
-    def __init__(self, sessions: SessionTable, diagnostics: Diagnostics) -> None:
+    def __init__(self, sessions: SessionTable, diagnostics: Diagnostics, audit: Audit) -> None:
         self._sessions = sessions
+        self._audit = audit
         self._diagnostics = diagnostics
 
     def over(self, services: Mapping[int, Service]) -> dict[int, Service]:
         """The services with this one beside them."""
         watched = dict(services)
-        for number, watch in ((CREATE_SESSION, self._creating), (ACTIVATE_SESSION, self._activating)):
+        for number, watch in (
+            (CREATE_SESSION, self._creating),
+            (ACTIVATE_SESSION, self._activating),
+            (_CLOSE_SESSION, self._closing),
+            (_WRITE, self._writing),
+            (_CALL, self._calling),
+        ):
             watched[number] = replace(services[number], handler=watch(services[number]), waits=True)
         for number, count in _SUBSCRIPTION_COUNTS.items():
             watched[number] = replace(services[number], handler=_counting(services[number], count), waits=True)
@@ -33,20 +47,98 @@ class Witness:
 
     def _creating(self, service: Service) -> Any:
         async def handle(request: Request, session: Session, given: ua.CreateSessionParameters) -> Any:
-            response = await _answer(service, request, session, given)
+            try:
+                response = await _answer(service, request, session, given)
+            except ServiceRefused as error:
+                self._audit.session_created(request, None, error.status)
+                raise
             made = self._sessions.find(response.Parameters.AuthenticationToken)
             self._diagnostics.created(made, given)
+            self._audit.session_created(request, made, 0)
             return response
 
         return handle
 
     def _activating(self, service: Service) -> Any:
         async def handle(request: Request, session: Session, given: ua.ActivateSessionParameters) -> Any:
-            response = await _answer(service, request, session, given)
-            self._diagnostics.activated(self._sessions.find(request.header.AuthenticationToken), given)
+            token = request.header.AuthenticationToken
+            try:
+                response = await _answer(service, request, session, given)
+            except ServiceRefused as error:
+                self._audit.session_activated(request, self._session(token), given.UserIdentityToken, error.status)
+                raise
+            found = self._sessions.find(token)
+            self._diagnostics.activated(found, given)
+            self._audit.session_activated(request, found, given.UserIdentityToken, 0)
             return response
 
         return handle
+
+    def _closing(self, service: Service) -> Any:
+        async def handle(request: Request, session: Session, given: Any) -> Any:
+            ending = self._session(request.header.AuthenticationToken)
+            try:
+                response = await _answer(service, request, session, given)
+            except ServiceRefused as error:
+                self._audit.session_closed(request, ending, error.status)
+                raise
+            self._audit.session_closed(request, ending, 0)
+            return response
+
+        return handle
+
+    def _writing(self, service: Service) -> Any:
+        """What does not reach the desk has its event from here."""
+
+        async def handle(request: Request, session: Session, given: ua.WriteParameters) -> Any:
+            with _asked(request, session) as asked:
+                response = await _answer(service, request, session, given)
+                for item, status in zip(given.NodesToWrite, response.Results, strict=True):
+                    if item.NodeId not in asked.settled:
+                        self._audit.written(item.NodeId, item.Value.Value, None, session.caller.user, status.value)
+            return response
+
+        return handle
+
+    def _calling(self, service: Service) -> Any:
+        async def handle(request: Request, session: Session, given: ua.CallParameters) -> Any:
+            with _asked(request, session) as asked:
+                response = await _answer(service, request, session, given)
+                for call, result in zip(given.MethodsToCall, response.Results, strict=True):
+                    if _own_method(call) in asked.settled:
+                        continue
+                    inputs, outputs = call.InputArguments or (), result.OutputArguments or ()
+                    status, user = result.StatusCode.value, session.caller.user
+                    self._audit.called(call.ObjectId, call.MethodId, inputs, outputs, user, status)
+            return response
+
+        return handle
+
+    def _session(self, token: ua.NodeId) -> Session | None:
+        try:
+            return self._sessions.find(token)
+        except ServiceRefused:
+            return None
+
+
+def _own_method(call: ua.CallMethodRequest) -> ua.NodeId:
+    """The method of the device itself, also when its declaration in the type was named."""
+    owner, method = call.ObjectId.Identifier, call.MethodId.Identifier
+    own: ua.NodeId = call.MethodId
+    if own.NamespaceIndex != NS_MODEL or not isinstance(owner, str) or not isinstance(method, str):
+        return own
+    return node_id(member_id(owner.partition(".")[0], method.partition(".")[2]), NS_SITE)
+
+
+@contextmanager
+def _asked(request: Request, session: Session) -> Iterator[Asked]:
+    """Let what happens inside know the request."""
+    asked = Asked(session.id, request.header.AuditEntryId or "")
+    token = ASKED.set(asked)
+    try:
+        yield asked
+    finally:
+        ASKED.reset(token)
 
 
 # Called with the publisher of the session and the parameters before the service does its work; what it gives back is

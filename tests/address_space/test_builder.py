@@ -20,7 +20,7 @@ from tests.fake_clock import FakeClock
 DEVICE_SET = ua.NodeId(5001, 2)
 OBJECTS = ua.NodeId(ua.ObjectIds.ObjectsFolder)
 TYPED = ua.NodeId(ua.ObjectIds.HasTypeDefinition)
-ONE_WAY = {ua.ObjectIds.HasTypeDefinition, ua.ObjectIds.HasModellingRule}
+ONE_WAY = {ua.ObjectIds.HasTypeDefinition, ua.ObjectIds.HasModellingRule, ua.ObjectIds.GeneratesEvent}
 NAMEPLATE = {
     "2:Manufacturer",
     "2:Model",
@@ -78,7 +78,8 @@ def test_devices_are_components_of_di_device_set_and_organized_by_class(plant: P
     assert {ref.NodeId.Identifier for ref in plant.browse(DEVICE_SET)} == {"xw1", "xw2", "other", "tank"}
     site = walk(plant, OBJECTS, "4:demo")
     assert site == site_id("_site")
-    assert plant.children("_site") == {"3:Inverters", "3:Tanks", "3:Buses", "4:node"}
+    devices = {"4:xw1", "4:xw2", "4:other", "4:tank", "4:gw1", "4:node"}  # by HasNotifier
+    assert plant.children("_site") == {"3:Inverters", "3:Tanks", "3:Buses"} | devices
     assert plant.children("_site.Inverters") == {"4:xw1", "4:xw2", "4:other"}
     assert plant.children("_site.Buses") == {"4:gw1"}
     assert walk(plant, OBJECTS, "2:DeviceSet", "4:xw1", "2:ParameterSet", "3:AcPower") == site_id("xw1.ac_power")

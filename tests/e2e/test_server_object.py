@@ -45,11 +45,11 @@ async def value(client: Client, name: str) -> Any:
 
 
 async def below(node: Node) -> list[Node]:
-    """Everything below a node, by hierarchical references."""
+    """Everything that a node is made of."""
     found: dict[ua.NodeId, Node] = {}
     waiting = [node]
     while waiting:
-        children = await waiting.pop().get_children()
+        children = await waiting.pop().get_children(refs=IDS.Aggregates)
         waiting += [each for each in children if each.nodeid not in found]
         found |= {each.nodeid: each for each in children}
     return list(found.values())

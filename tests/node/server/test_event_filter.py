@@ -331,3 +331,27 @@ def test_times_are_compared() -> None:
 def test_type_tree_is_that_of_the_nodes() -> None:
     assert EventTypes(NodeMap()).line(BASE) == ()
     assert TYPES.line(DEVICE_FAILURE) == (DEVICE_FAILURE, SYSTEM, BASE)
+
+
+VALUES = st.one_of(
+    st.none().map(lambda _: ua.Variant()),
+    st.booleans().map(lambda value: ua.Variant(value, T.Boolean)),
+    st.floats().map(lambda value: ua.Variant(value, T.Double)),
+    st.integers(0, 255).map(lambda value: ua.Variant(value, T.Byte)),
+    st.integers(-(2**63), 2**63 - 1).map(lambda value: ua.Variant(value, T.Int64)),
+    st.text().map(lambda value: ua.Variant(value, T.String)),
+    st.text().map(lambda value: ua.Variant(ua.LocalizedText(value), T.LocalizedText)),
+    st.integers(0, 2**32 - 1).map(lambda value: ua.Variant(ua.StatusCode(ua.UInt32(value)), T.StatusCode)),
+    st.integers(0, 12_000).map(lambda value: ua.Variant(node_id(value), T.NodeId)),
+    st.binary().map(lambda value: ua.Variant(value, T.ByteString)),
+    st.datetimes(timezones=st.just(UTC)).map(lambda value: ua.Variant(value, T.DateTime)),
+    st.lists(st.integers(0, 9)).map(lambda value: ua.Variant(value, T.Int32, is_array=True)),
+)
+COUNTS = {F.IsNull: 1, F.Not: 1, F.Between: 3}
+
+
+@given(st.sampled_from(sorted(set(F) - {F.OfType, F.InView, F.RelatedTo})), VALUES, VALUES, VALUES)
+def test_no_values_make_an_operator_fail(operator: ua.FilterOperator, first: Any, second: Any, third: Any) -> None:
+    operands = [ua.LiteralOperand(each) for each in (first, second, third)][: COUNTS.get(operator, 2)]
+    assert passes((F.IsNull, element(1)), (operator, *operands)) in (True, False)
+    assert passes((operator, *operands)) in (True, False)
