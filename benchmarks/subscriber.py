@@ -54,7 +54,10 @@ class Checker:
                 if handle not in handles:
                     continue
                 at = self._where[handle] = handles.index(handle)
-            self._take(handle, values[at])
+            # An item with a queue may have several values in one message, one after the other.
+            while at < count and handles[at] == handle:
+                self._take(handle, values[at])
+                at += 1
 
     def _take(self, handle: int, value: float) -> None:
         if value != value:  # noqa: PLR0124  # NaN: an item without a value
