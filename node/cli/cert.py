@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from node.cli.options import SiteOption, check_owner, explained, open_site
+from node.cli.options import SiteOption, check_owner, check_writable, explained, open_site
 from node.clock import RealClock
 from node.identity import site_identity, site_pki
 from node.server.pki import OwnCertificate, Pki
@@ -79,6 +79,7 @@ def _pki(site: Site) -> Pki:
 
 
 def _writable(site: Site) -> Pki:
+    check_writable(site.pki)
     check_owner(site.pki)
     return _pki(site)
 

@@ -24,7 +24,7 @@ from node.identity import own_folder
 from node.logs import configure
 from node.server.certificate import CertificateError
 from node.server.trust import TrustError
-from node.server.users import UserError, UsersFileError
+from node.server.users import MIN_PASSWORD_CHARS, UserError, UsersFileError
 from node.site import LoggingConfig, Site
 
 FAILED = 1
@@ -81,9 +81,13 @@ def open_site(given: Path | None) -> Site:
 
 def site_path(given: Path | None) -> Path:
     """The site file: the given one (or GRIDNODE_SITE), else the one that this user ran last."""
-    path = given if given is not None else last_site()
+    if given is not None:
+        return given
+    path = last_site()
     if path is None:
         fail("which site? Name its file by --site FILE or GRIDNODE_SITE", USAGE)
+    if not path.is_file():
+        fail(f"{path}, which you ran last, is gone; name a site file by --site FILE or GRIDNODE_SITE", USAGE)
     return path
 
 
@@ -99,12 +103,11 @@ def site_words(site: Site) -> str:
 
 
 def last_site() -> Path | None:
-    """The site file that this user ran last, if it is still there."""
+    """The site file that this user ran last; it may be gone."""
     try:
-        path = Path((own_folder() / "site").read_text("utf-8").rstrip("\n"))
+        return Path((own_folder() / "site").read_text("utf-8").rstrip("\n"))
     except (OSError, UnicodeDecodeError):
         return None
-    return path if path.is_file() else None
 
 
 def remember_site(path: Path) -> None:
@@ -116,15 +119,24 @@ def remember_site(path: Path) -> None:
 
 def check_owner(folder: Path) -> None:
     """End the command where it would leave files that the node itself could not read afterwards."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
+    if os.geteuid() != 0:
+        return  # what belongs to others is closed to it anyway
+    folder = _existing(folder)
     owner = folder.stat().st_uid
-    if os.geteuid() == 0 and owner != 0:
-        try:
-            name = pwd.getpwuid(owner).pw_name
-        except KeyError:
-            name = f"#{owner}"
+    if owner != 0:
+        name = _user_name(owner)
         fail(f"{folder} belongs to {name}; run this as that user: sudo -u {name} gridnode ...")
+
+
+def check_writable(folder: Path) -> None:
+    """End the command where its user may not write in a folder, or may not make it."""
+    folder = _existing(folder)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        fail(
+            f"user {_user_name(os.geteuid())} cannot write in {folder}, which belongs to "
+            f"{_user_name(folder.stat().st_uid)}: run this as that user, chown the folder, or set `state:` in the site "
+            "file to another one"
+        )
 
 
 def password(file: Path | None, user: str, *, new: bool) -> str:
@@ -136,10 +148,25 @@ def password(file: Path | None, user: str, *, new: bool) -> str:
         return given
     if not sys.stdin.isatty():
         fail("there is no terminal to ask for the password: use --password-file or GRIDNODE_PASSWORD", USAGE)
-    word = getpass.getpass(f"{'New password' if new else 'Password'} of {user}: ")
+    rule = f", {MIN_PASSWORD_CHARS} characters or more" if new else ""
+    word = getpass.getpass(f"{'New password' if new else 'Password'} of {user}{rule}: ")
     if new and getpass.getpass("Once more: ") != word:
         fail("the two differ; nothing was changed")
     return word
+
+
+def _existing(folder: Path) -> Path:
+    """A folder, or the nearest one above it that is there and can be seen."""
+    while not os.access(folder, os.F_OK) and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def _user_name(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"#{number}"
 
 
 def _many(count: int, word: str) -> str:

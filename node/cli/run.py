@@ -8,6 +8,7 @@ import logging
 import os
 import shlex
 import signal
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,7 +21,7 @@ from drivers.base import DriverError
 from node.app import App
 from node.cli.check import summary
 from node.cli.connect import local_url
-from node.cli.options import check_owner, explained, fail, program, remember_site, site_path
+from node.cli.options import check_owner, check_writable, explained, fail, program, remember_site, site_path
 from node.clock import RealClock
 from node.config import load_site
 from node.logs import configure
@@ -52,13 +53,10 @@ def run(
         if not simulate:
             loaded = replace(loaded, simulate=replace(loaded.simulate, enabled=False))
         configure(loaded.logging)
+        check_writable(loaded.state)
         for folder in (loaded.state, loaded.pki):
             if folder.exists():  # a new one belongs to whoever runs the node, as it should
                 check_owner(folder)
-        try:
-            remember_site(loaded.path)
-        except OSError as error:
-            log.debug("cannot note the site for other commands: %s", error)
         try:
             asyncio.run(_run(loaded, table=table and sys.stdout.isatty()))
         except (DriverError, ServerError, StateInUse) as error:
@@ -72,6 +70,10 @@ async def _run(site: Site, *, table: bool) -> None:
     shows: list[asyncio.Task[None]] = []
 
     def started() -> None:
+        try:
+            remember_site(site.path)
+        except OSError as error:
+            log.debug("cannot note the site for other commands: %s", error)
         # Clients can connect; the library for tables need not be there before.
         from node.cli.live import log_lines, show_table  # noqa: PLC0415
 
@@ -87,6 +89,7 @@ async def _run(site: Site, *, table: bool) -> None:
         for result in await asyncio.gather(*shows, return_exceptions=True):
             if isinstance(result, Exception):
                 raise result
+    tell("stopped")
 
 
 async def _serve(app: App, stop: asyncio.Event, started: Callable[[], None]) -> None:
@@ -103,11 +106,25 @@ def stop_on_signals(stop: asyncio.Event) -> None:
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(each)
             signal.signal(each, signal.SIG_DFL)
-        with contextlib.suppress(ValueError, OSError):  # a closed standard error must not keep the node from ending
-            print(f"gridnode: {number.name}: stopping; once more ends it at once", file=sys.stderr)
+        tell(f"{number.name}: stopping; once more ends it at once")
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked, number)
+
+
+def tell(text: str) -> None:
+    """Say something on standard error; a closed one must not keep the node from ending."""
+    with contextlib.suppress(ValueError, OSError):
+        print(f"gridnode: {text}", file=sys.stderr, flush=True)
+
+
+def shown_url(site: Site) -> str:
+    """Where clients find the node, by the name that its endpoints have."""
+    listen, names = site.server.listen, site.server.names
+    if not names and listen.host not in ("0.0.0.0", "::"):  # noqa: S104  # it only reads what is bound
+        return local_url(site)
+    host = names[0] if names else socket.gethostname().lower()
+    return f"opc.tcp://{f'[{host}]' if ':' in host else host}:{listen.port}"
 
 
 def banner(site: Site, users: Sequence[User]) -> str:
@@ -117,7 +134,7 @@ def banner(site: Site, users: Sequence[User]) -> str:
     gridnode = program()
     lines = [
         f"{site.label} ({site.id}): {summary(site)}",
-        f"OPC UA:     {local_url(site)}",
+        f"OPC UA:     {shown_url(site)}",
     ]
     if security.allow_none and security.allow_anonymous:
         lines.append("  look:     without encryption as Anonymous (Observer): browse, read, subscribe, history")

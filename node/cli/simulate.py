@@ -12,7 +12,7 @@ from drivers.base import DriverError
 from drivers.simulator import Simulator
 from drivers.spec import SerialLine, TcpPeer
 from node.cli.options import explained, fail, site_path
-from node.cli.run import stop_on_signals
+from node.cli.run import stop_on_signals, tell
 from node.clock import RealClock
 from node.config import load_site
 from node.logs import configure
@@ -58,6 +58,7 @@ async def _simulate(site: Site, seed: int) -> None:
         await stop.wait()
     finally:
         await simulator.stop()
+    tell("stopped")
 
 
 def _place(link: SerialLine | TcpPeer | None) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from node.cli.options import SiteOption, check_owner, explained, open_site
+from node.cli.options import SiteOption, check_owner, check_writable, explained, open_site
 from node.clock import RealClock
 from node.identity import site_pki
 from node.server.trust import TrustEntry, TrustList
@@ -64,6 +64,7 @@ def _list(site: Site) -> TrustList:
 
 def _writable(site: Path | None) -> TrustList:
     found = open_site(site)
+    check_writable(found.pki)
     check_owner(found.pki)
     return _list(found)
 

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from node.cli.options import USAGE, PasswordFile, SiteOption, check_owner, explained, fail, open_site, password
+from node.cli.options import (
+    USAGE,
+    PasswordFile,
+    SiteOption,
+    check_owner,
+    check_writable,
+    explained,
+    fail,
+    open_site,
+    password,
+)
 from node.clock import RealClock
 from node.identity import site_pki
 from node.server.certificate import read_certificates
@@ -101,6 +111,7 @@ def _content(file: Path) -> bytes:
 
 def _writable(site: Path | None) -> UserStore:
     found = open_site(site)
+    check_writable(found.state)
     check_owner(found.state)
     return UserStore(found.users_file)
 

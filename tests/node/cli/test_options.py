@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ def test_without_a_site_the_one_run_last_is_meant(gridnode: Gridnode) -> None:
 def test_a_site_that_is_gone_is_not_meant(gridnode: Gridnode) -> None:
     remember_site(gridnode.site)
     gridnode.site.unlink()
-    assert last_site() is None
+    said = gridnode("user", "list", code=2).stderr
+    assert f"{gridnode.site}, which you ran last, is gone" in said
 
 
 def test_the_environment_names_the_site(gridnode: Gridnode) -> None:
@@ -72,6 +74,25 @@ def test_root_runs_no_node_on_the_state_of_another_user(gridnode: Gridnode, monk
         options.os.chown(state, 65_533, -1)
     assert "run this as that user: sudo -u" in gridnode("run", str(gridnode.site), code=1).stderr
     assert list(state.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_the_way_out(
+    gridnode: Gridnode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = gridnode.site.parent
+    monkeypatch.setattr(options.os, "access", lambda path, mode: not mode & os.W_OK and Path(path).exists())
+    said = gridnode("run", str(gridnode.site), code=1).stderr
+    assert f"cannot write in {folder}, which belongs to " in said
+    assert "chown the folder, or set `state:`" in said
+
+
+def test_a_start_that_failed_does_not_change_which_site_is_meant(gridnode: Gridnode, tmp_path: Path) -> None:
+    remember_site(gridnode.site)
+    other = tmp_path / "other.yaml"
+    # 192.0.2.1 is no address of any machine (RFC 5737).
+    other.write_text(gridnode.site.read_text().replace("127.0.0.1:4840", "192.0.2.1:4840") + "state: other\n")
+    gridnode("run", "--no-table", str(other), code=1)
+    assert last_site() == gridnode.site
 
 
 def test_the_version_is_shown(gridnode: Gridnode) -> None:
