@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from asyncua import ua
 
@@ -49,8 +49,7 @@ class QuickLine(Line, Protocol):
     running: int  # requests that go on beside the order of messages
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(NamedTuple):
     """A request whose sender may ask it; its parameters are in `data` from `at` on."""
 
     line: QuickLine
