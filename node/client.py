@@ -144,7 +144,8 @@ async def connected(found: Offer, login: Login | None, own: OwnCertificate | Non
     """
     client = Client(found.url, CALL_S)
     client.name = client.description = "gridnode command line"
-    with _explained(found.url, encrypted=own is not None, thumbprint=own.certificate.thumbprint if own else ""):
+    thumbprint = own.certificate.thumbprint if own is not None else ""
+    with _explained(found.url, encrypted=own is not None, thumbprint=thumbprint, logs_in=login is not None):
         async with asyncio.timeout(2 * REQUEST_S):
             if own is not None:
                 await _secure(client, found, own)
@@ -286,9 +287,7 @@ class NodeClient:
         path = f"{device}.{command}"
         arguments, exists = await self._inputs(device, command)
         if not exists:
-            known = await self.commands(device)
-            has = f"it has {', '.join(known)}" if known else "it has none, or there is no such device"
-            raise ClientError(f"{device} has no command {command!r}; {has}")
+            raise ClientError(await self._no_command(device, command))
         if len(words) != len(arguments):
             wanted = ", ".join(str(one.Name) for one in arguments) or "none"
             raise ClientError(f"{path} needs {len(arguments)} inputs ({wanted}); {len(words)} were given")
@@ -301,6 +300,13 @@ class NodeClient:
             outcome, observed, elapsed_ms, reason = outputs
             return CallAnswer(Outcome(outcome), status, observed or "", (elapsed_ms or 0.0) / 1000, _plain(reason))
         return await self.last_command(device, command, status)
+
+    async def _no_command(self, device: str, command: str) -> str:
+        devices = await self.devices()
+        if device not in devices:
+            return f"there is no device {device!r}; there is {', '.join(devices)}"
+        known = await self.commands(device)
+        return f"{device} has no command {command!r}; it has {', '.join(known) if known else 'none'}"
 
     async def last_command(self, device: str, command: str, status: str) -> CallAnswer:
         """What the device's LastCommand variables say: the outcome of a call that was answered Bad."""
@@ -452,7 +458,7 @@ def _parse(word: str, kind: ua.VariantType) -> Value:
 
 
 @contextlib.contextmanager
-def _explained(url: str, *, encrypted: bool, thumbprint: str = "") -> Any:
+def _explained(url: str, *, encrypted: bool, thumbprint: str = "", logs_in: bool = False) -> Any:
     """Turn what the library and the network raise into sentences that help."""
     untrusted = (
         f"{url} does not trust this command line's certificate; on the node's machine: "
@@ -472,6 +478,9 @@ def _explained(url: str, *, encrypted: bool, thumbprint: str = "") -> Any:
             raise ClientError(f"{url} refused the login ({name}): wrong user or password, or none given") from error
         if name == "BadTooManyOperations":
             raise ClientError(f"{url} had too many failed logins; wait a minute, then try again") from error
+        if name == "BadTooManyOperations" and logs_in:
+            text = f"{url} refused the login ({name}): too many tries with a wrong password; wait a few seconds"
+            raise ClientError(text) from error
         if name in _NOT_TRUSTED and encrypted:
             raise ClientError(untrusted) from error
         if name in _GONE:

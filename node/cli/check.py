@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from address_space.system import SYSTEM_POINTS
 from drivers.problems import ConfigError
 from drivers.profile import load_profile, profile_schema
 from node.cli.options import FAILED, USAGE, fail
@@ -50,13 +51,14 @@ def schema(
 
 def summary(site: Site) -> str:
     """One line about the size of a site."""
-    points = sum(len(device.model.points) for device in site.devices)
+    own = sum(point in SYSTEM_POINTS for device in site.devices for point in device.model.points)
+    points = sum(len(device.model.points) for device in site.devices) - own
     kept = sum(point.historize for device in site.devices for point in device.model.points)
     controlled = [device.id for device in site.devices if device.control]
     shown = ", ".join(controlled[:5]) + (" ..." if len(controlled) > 5 else "")
     return (
         f"{_many(len(site.devices), 'device')} on {_many(len(site.buses), 'bus', 'es')}, "
-        f"{points} points, {kept} of them historized; "
+        f"{points} points and {own} of the node's own about them, {kept} historized; "
         f"control: {shown or 'none'}"
     )
 
@@ -80,7 +82,11 @@ def _check_profile(path: Path) -> bool:
         _say(error)
         return False
     model = profile.model
-    print(f"{path}: ok: {profile.id} {profile.version}, {len(model.points)} points, {len(model.commands)} commands")
+    own = sum(point in SYSTEM_POINTS for point in model.points)
+    print(
+        f"{path}: ok: {profile.id} {profile.version}, {len(model.points) - own} points of the profile and {own} of the "
+        f"node's own, {len(model.commands)} commands"
+    )
     return True
 
 

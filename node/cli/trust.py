@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +26,11 @@ def list_(site: SiteOption = None) -> None:
     """Show the trusted certificates and those that were refused."""
     with explained():
         found = _list(open_site(site))
-        for title, entries in (("trusted", found.trusted()), ("refused", found.rejected())):
+        trusted = found.trusted()
+        known = {entry.certificate.der for entry in trusted}
+        # A crash while one was moved leaves it in both folders; the node goes by the first.
+        refused = [entry for entry in found.rejected() if entry.certificate.der not in known]
+        for title, entries in (("trusted", trusted), ("refused", refused)):
             print(f"{title}:{'' if entries else ' none'}")
             for entry in entries:
                 print(f"  {_line(entry)}")
@@ -34,7 +40,7 @@ def list_(site: SiteOption = None) -> None:
 def accept(thumbprint: Thumbprint, site: SiteOption = None) -> None:
     """Trust an application that was refused; a running node lets it in at its next attempt."""
     with explained():
-        print(f"trusted: {_line(_writable(site).accept(thumbprint))}")
+        _say_trusted(_writable(site).accept(thumbprint))
 
 
 @trust.command()
@@ -54,8 +60,12 @@ def add(
         found = _writable(site)
         with file.open("rb") as source:
             content = source.read(_MAX_BYTES)
-        for entry in found.add(content):
-            print(f"trusted: {_line(entry)}")
+        added = found.add(content)
+        refused = {entry.certificate.der for entry in found.rejected()}
+        for entry in added:
+            if entry.certificate.der in refused:  # it came before it was added
+                found.accept(entry.certificate.thumbprint)
+            _say_trusted(entry)
 
 
 def _list(site: Site) -> TrustList:
@@ -69,8 +79,19 @@ def _writable(site: Path | None) -> TrustList:
     return _list(found)
 
 
+def _say_trusted(entry: TrustEntry) -> None:
+    print(f"trusted: {_line(entry)}")
+    if _has_ended(entry):
+        print("it has ended and will be refused all the same: its owner has to make a new one", file=sys.stderr)
+
+
+def _has_ended(entry: TrustEntry) -> bool:
+    return entry.certificate.not_after < datetime.now(UTC)
+
+
 def _line(entry: TrustEntry) -> str:
     certificate = entry.certificate
     kind = "authority" if certificate.is_authority else certificate.application_uri or "no application URI"
     name = (certificate.common_name or certificate.subject).encode("unicode_escape").decode("ascii")
-    return f"{certificate.thumbprint}  {name}  {kind}  until {certificate.not_after.date()}"
+    ended = " (it has ended)" if _has_ended(entry) else ""
+    return f"{certificate.thumbprint}  {name}  {kind}  until {certificate.not_after.date()}{ended}"

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 from drivers.profile import shipped_profiles
@@ -37,6 +38,7 @@ def test_profiles_are_checked_by_themselves(gridnode: Gridnode, tmp_path: Path) 
     wrong.write_text(shipped.read_text("utf-8").replace("protocol: modbus", "protocol: modbos"), "utf-8")
     result = gridnode("check", "--profile", str(shipped), "--profile", str(wrong), code=1)
     assert "ok: eastron.sdm630 " in result.stdout
+    assert re.search(r" \d+ points of the profile and \d+ of the node's own, 0 commands", result.stdout)
     assert "wrong.yaml:" in result.stdout
     assert "protocol: " in result.stdout
 

@@ -1,4 +1,5 @@
 import shlex
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from node.cli.options import remember_site
 from node.clock import RealClock
 from node.config import load_site
 from node.identity import client_identity, site_pki
+from node.server.certificate import new_key, self_signed
 from node.server.pki import Pki
 from tests.node.cli.conftest import Gridnode
 
@@ -58,6 +60,32 @@ def test_a_certificate_is_trusted_before_its_application_came(gridnode: Gridnode
     own = Pki(tmp_path / "application", RealClock()).ensure_own(client_identity())
     gridnode.on_site("trust", "add", str(own.certificate_path))
     assert own.certificate.thumbprint in gridnode.on_site("trust", "list").stdout
+
+
+def test_one_that_was_refused_and_is_added_waits_no_more(gridnode: Gridnode, tmp_path: Path) -> None:
+    thumbprint = refused(gridnode, tmp_path)
+    gridnode.on_site("trust", "accept", thumbprint)
+    gridnode.on_site("trust", "revoke", thumbprint)
+    refused(gridnode, tmp_path)
+    gridnode.on_site("trust", "add", str(tmp_path / "application" / "own" / "cert.der"))
+    listed = gridnode.on_site("trust", "list").stdout
+    assert listed.startswith(f"trusted:\n  {thumbprint}")
+    assert listed.endswith("refused: none\n")
+    assert not site_pki(load_site(gridnode.site), RealClock()).trust.rejected()
+
+
+def test_one_in_both_folders_is_listed_as_trusted_alone(gridnode: Gridnode, tmp_path: Path) -> None:
+    refused(gridnode, tmp_path)
+    site_pki(load_site(gridnode.site), RealClock()).trust.add(application(tmp_path))
+    assert gridnode.on_site("trust", "list").stdout.endswith("refused: none\n")
+
+
+def test_that_a_trusted_certificate_has_ended_is_said(gridnode: Gridnode, tmp_path: Path) -> None:
+    file = tmp_path / "old.der"
+    file.write_bytes(self_signed(new_key(2048), client_identity(), datetime(2020, 1, 1, tzinfo=UTC), 30))
+    said = gridnode.on_site("trust", "add", str(file))
+    assert "it has ended and will be refused all the same" in said.stderr
+    assert "until 2020-01-31 (it has ended)" in gridnode.on_site("trust", "list").stdout
 
 
 def test_what_cannot_be_done_is_said(gridnode: Gridnode, tmp_path: Path) -> None:
