@@ -18,8 +18,6 @@ from address_space.model import Batch, Clock, Device, Point, Sample, Status, Val
 
 # Takes every batch with the positions in it whose value or status changed. Must not wait or raise.
 Tap = Callable[[Batch, Sequence[int]], None]
-# Takes every sample of a slot: slot, value, status, source time. Must not wait or raise.
-Listener = Callable[[int, Value | None, int, int], None]
 
 _WAITING: Final = int(Status.BAD_WAITING_FOR_INITIAL_DATA)
 _STALE: Final = int(Status.UNCERTAIN_NO_COMMUNICATION_LAST_USABLE_VALUE)
@@ -36,6 +34,8 @@ _ROW: Final = 8
 
 class Watch:
     """A dirty list over some slots: who reads it gets each slot that was published since, once.
+
+    Who must not miss a sample overrides `mark`, which is called whenever slots have been stored.
 
     The order is that of the first mark. `woken` is called when the list goes from empty to not empty. A row of slots
     that is published at once costs one mark, and slots of the same device that nobody watches here may be marked
@@ -107,8 +107,6 @@ class ProcessImage:
         self._watched = bytearray(total)
         # By the position of the device: who watches how many of its slots.
         self._watches: dict[int, dict[Watch, int]] = {}
-        self._heard = bytearray(total)
-        self._listeners: dict[int, tuple[Listener, ...]] = {}
         self._taps: list[Tap] = []
         self._ages = _Ages(self, clock.monotonic())
 
@@ -188,24 +186,16 @@ class ProcessImage:
     def _mark(self, slot: int) -> None:
         for watch in self._watches.get(bisect_right(self._bounds, slot) - 1, ()):
             watch.mark(slot)
-        if self._heard[slot]:
-            self._tell(slot)
 
     def _mark_row(self, row: range) -> None:
-        first, last = row.start, row.stop
-        device = bisect_right(self._bounds, first) - 1
-        while device < len(self._bounds) and self._bounds[device] < last:
+        bounds = self._bounds
+        device = bisect_right(bounds, row.start) - 1
+        while device < len(bounds) and bounds[device] < row.stop:
+            end = bounds[device + 1] if device + 1 < len(bounds) else self.size
+            part = range(max(row.start, bounds[device]), min(row.stop, end))
             for watch in self._watches.get(device, ()):
-                watch.mark(row)
+                watch.mark(part)
             device += 1
-        slot = self._heard.find(1, first, last)
-        while slot >= 0:
-            self._tell(slot)
-            slot = self._heard.find(1, slot + 1, last)
-
-    def _tell(self, slot: int) -> None:
-        for listener in self._listeners[slot]:
-            listener(slot, self.values[slot], self.statuses[slot], self.sources[slot])
 
     def degrade(self, slots: Sequence[int], status: int, ticks: int) -> None:
         """Give slots a status without a new sample, decided at `ticks`.
@@ -268,28 +258,13 @@ class ProcessImage:
                 del self._watches[device]
                 last = self._bounds[device + 1] if device + 1 < len(self._bounds) else self.size
                 first = self._bounds[device]
-                self._watched[first:last] = self._heard[first:last]
+                self._watched[first:last] = bytes(last - first)
         watch.slots.clear()
-
-    def listen(self, slot: int, listener: Listener) -> None:
-        """Let `listener` have every sample of a slot as it is published, for who must not miss one."""
-        self._listeners[slot] = (*self._listeners.get(slot, ()), listener)
-        self._heard[slot] = self._watched[slot] = 1
-
-    def unlisten(self, slot: int, listener: Listener) -> None:
-        """Undo `listen`."""
-        rest = tuple(one for one in self._listeners.get(slot, ()) if one != listener)
-        if rest:
-            self._listeners[slot] = rest
-            return
-        self._listeners.pop(slot, None)
-        self._heard[slot] = 0
-        self._settle(slot)
 
     def _settle(self, slot: int) -> None:
         """Clear the flag of a slot that nobody wants to know of any more."""
         watches = self._watches.get(bisect_right(self._bounds, slot) - 1, ())
-        if not self._heard[slot] and not any(slot in watch.slots for watch in watches):
+        if not any(slot in watch.slots for watch in watches):
             self._watched[slot] = 0
 
     def tap(self, tap: Tap) -> None:

@@ -30,9 +30,9 @@ class MarkedItems:
 
     __slots__ = ("_image", "_watch")
 
-    def __init__(self, image: ProcessImage) -> None:
+    def __init__(self, image: ProcessImage, watch: Watch | None = None) -> None:
         self._image = image
-        self._watch = Watch()
+        self._watch = watch or Watch()
 
     def __bool__(self) -> bool:
         return bool(self._watch.slots)
@@ -63,6 +63,28 @@ class MarkedItems:
     def close(self) -> None:
         """Watch nothing any more."""
         self._image.drop(self._watch)
+
+
+class PublishWatch(Watch):
+    """Says at once which items have a new sample: the first item of each slot, its siblings behind it."""
+
+    __slots__ = ("_tell",)
+
+    def __init__(self, tell: Callable[[list[MonitoredItem]], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def mark(self, slots: int | range) -> None:
+        """Tell of the items on these slots."""
+        known = self.slots
+        if isinstance(slots, int):
+            found = [known[slots]] if slots in known else []
+        elif len(slots) > 2 * len(known):
+            found = [item for slot, item in known.items() if slot in slots]
+        else:
+            found = [item for item in map(known.get, slots) if item is not None]
+        if found:
+            self._tell(found)
 
 
 def _siblings(first: MonitoredItem | None) -> Iterable[MonitoredItem]:

@@ -22,7 +22,7 @@ from node.server.limits import Limits
 from node.server.monitored_item import DISABLED, REPORTING, SAMPLING, Lane, MonitoredItem, Settings
 from node.server.notification_packer import FIXED_BYTES, Pack, data_change, status_change
 from node.server.reading import AttributeReader, Stamps
-from node.server.sampling import MarkedItems, Sampler, timer_interval_ms
+from node.server.sampling import MarkedItems, PublishWatch, Sampler, timer_interval_ms
 from node.server.subscription_counts import SubscriptionCounts
 from node.server.tasks import TaskSet, in_slices
 
@@ -105,7 +105,7 @@ class Subscription:
         self._marked = MarkedItems(world.image)
         self._looked: dict[int, MonitoredItem] = {}
         self._told: dict[int, EventItem] = {}
-        self._pushed: dict[int, list[MonitoredItem]] = {}  # by slot
+        self._pushed = MarkedItems(world.image, PublishWatch(self._published))
         self._sampler = Sampler(world.image, world.clock, world.tasks, self._look)
         # In the order in which they are reported: items that may have something to say.
         self._line: deque[MonitoredItem] = deque()
@@ -165,11 +165,10 @@ class Subscription:
         self.closed = True
         self._sampler.close()
         self._marked.close()
-        for slot in self._pushed:
-            self._world.image.unlisten(slot, self._published)
+        self._pushed.close()
         for item in self._told.values():
             item.unlisten()
-        for register in (self._told, self.items, self._pushed, self._looked, self._line, self._unacknowledged):
+        for register in (self._told, self.items, self._looked, self._line, self._unacknowledged):
             register.clear()
 
     # --- the cycle
@@ -292,9 +291,7 @@ class Subscription:
                 item.clear()
                 item.forget()
         else:
-            if slot not in self._pushed:
-                self._world.image.listen(slot, self._published)
-            self._pushed.setdefault(slot, []).append(item)
+            self._pushed.add(slot, item)
         self._first_look(item)
 
     def _leave(self, item: MonitoredItem) -> None:
@@ -310,11 +307,7 @@ class Subscription:
         elif lane in _BY_MARKS:
             self._marked.remove(slot, item)
         elif lane is Lane.PUSHED:
-            rest = self._pushed[slot]
-            rest.remove(item)
-            if not rest:
-                del self._pushed[slot]
-                self._world.image.unlisten(slot, self._published)
+            self._pushed.remove(slot, item)
 
     def _move(self, item: MonitoredItem) -> None:
         """Put an item into the lane that it belongs to now."""
@@ -351,13 +344,20 @@ class Subscription:
             status = 0 if found.StatusCode is None else found.StatusCode.value
             self._offer(item, found.Value, status, found.SourceTimestamp)
 
-    def _published(self, slot: int, value: Any, status: int, ticks: int) -> None:
-        """The image has a sample for items that must not miss one."""
-        for item in self._pushed[slot]:
-            if item.source is not None:
-                self._look(item)
-            elif item.offer(value, status, ticks):
-                self._offered(item)
+    def _published(self, heads: list[MonitoredItem]) -> None:
+        """The image has samples for items that must not miss one: the first item of each slot."""
+        image = self._world.image
+        values, statuses, sources = image.values, image.statuses, image.sources
+        for head in heads:
+            slot: Any = head.slot
+            value, status, ticks = values[slot], statuses[slot], sources[slot]
+            item: MonitoredItem | None = head
+            while item is not None:
+                if item.source is not None:
+                    self._look(item)
+                elif item.offer(value, status, ticks):
+                    self._offered(item)
+                item = item.sibling
 
     def hear(self, item: EventItem, event: Event) -> None:
         """Something has happened at or below the notifier of an item."""
