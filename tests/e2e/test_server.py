@@ -496,9 +496,7 @@ async def test_call_says_what_is_wrong(stage: Stage, client: Client) -> None:
         "type": await call(client, "xw1", limit, text),
         "other number": await call(client, "xw1", limit, ua.Variant(5, ua.VariantType.Int64)),
         "array": await call(client, "xw1", limit, ua.Variant([5], ua.VariantType.Int32)),
-        "no argument": await call(
-            client, ua.ObjectIds.Server, ua.NodeId(ua.ObjectIds.Server_GetMonitoredItems)
-        ),
+        "no argument": await call(client, ua.ObjectIds.Server, ua.NodeId(ua.ObjectIds.Server_GetMonitoredItems)),
     }
     assert {name: result.StatusCode.name for name, result in results.items()} == {
         "unknown object": "BadNodeIdUnknown",
