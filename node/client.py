@@ -476,10 +476,8 @@ def _explained(url: str, *, encrypted: bool, thumbprint: str = "", logs_in: bool
         name = status_text(error.code)
         if name in _WRONG_USER:
             raise ClientError(f"{url} refused the login ({name}): wrong user or password, or none given") from error
-        if name == "BadTooManyOperations":
-            raise ClientError(f"{url} had too many failed logins; wait a minute, then try again") from error
         if name == "BadTooManyOperations" and logs_in:
-            text = f"{url} refused the login ({name}): too many tries with a wrong password; wait a few seconds"
+            text = f"{url} refused the login ({name}): too many tries; wait a few seconds, at most a minute"
             raise ClientError(text) from error
         if name in _NOT_TRUSTED and encrypted:
             raise ClientError(untrusted) from error

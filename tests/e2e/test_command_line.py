@@ -157,6 +157,7 @@ def test_each_other_outcome_has_its_own_exit_code(at_plant: Prompt) -> None:
 
 def test_a_command_that_cannot_be_asked_for_says_why(at_plant: Prompt) -> None:
     word = {"GRIDNODE_PASSWORD": PASSWORD, "GRIDNODE_USER": "olga"}
+    assert "there is no device 'xw9'; there is xw1, xw2" in at_plant("call", "xw9", "Standby", code=1, **word)
     assert "it has Operating, Standby" in at_plant("call", "xw1", "Explode", code=1, **word)
     assert "needs 2 inputs (enable, amps); 1 were given" in at_plant(
         "call", "xw1", "SetLoadShave", "on", code=1, **word
@@ -249,3 +250,18 @@ def test_a_wrong_site_starts_nothing_and_changes_nothing(tmp_path: Path) -> None
     here.site.write_text(here.site.read_text().replace("unit: 11", "unit: 10"))
     assert "devices.xw2.unit: xw1 is on bus gw already" in here("run", str(here.site), code=1)
     assert [path.name for path in tmp_path.iterdir()] == ["site.yaml"]
+
+
+def test_who_tries_too_often_is_told_to_wait(tmp_path: Path) -> None:
+    here = prompt(tmp_path)  # a node of its own: others on this machine have to wait, too
+    node = here.start("run", str(here.site))
+    try:
+        read_until(node, "first log in as user")
+        said = ""
+        for _ in range(12):  # each wrong one doubles the wait, until it is longer than a program takes to start
+            said = here("history", "xw1.ac_power", "--user", "admin", code=1, GRIDNODE_PASSWORD="wrong one")
+            if "wrong user or password" not in said:
+                break
+        assert "too many tries; wait a few seconds" in said
+    finally:
+        assert end(node) == 0
