@@ -56,9 +56,10 @@ class Overview:
         rows, narrow = max(1, height - _OTHER_LINES), width < _NARROW
         table = Table(box=box.SIMPLE_HEAD if narrow else box.HEAVY_HEAD, show_edge=not narrow, pad_edge=not narrow)
         for name in ("Device", "Connection", "Now", "Newest" if narrow else "Newest source time"):
-            table.add_column(name, no_wrap=True, overflow="ellipsis", ratio=1 if name == "Now" else None)
+            # Where there is too little room, the column that may be wrapped gives way; its texts themselves are not.
+            table.add_column(name, no_wrap=name != "Now")
         for device, slots in self._rows[:rows]:
-            now = Text(", ").join(self._text(slot, named=True) for slot in slots)
+            now = Text(", ", no_wrap=True, overflow="ellipsis").join(self._text(slot, named=True) for slot in slots)
             link = Text("computed") if device.bus is None else self._text(self._image.slot(device.id, "connection"))
             table.add_row(device.id, link, now, self._newest(device, slots, short=narrow))
         if len(self._rows) > rows:

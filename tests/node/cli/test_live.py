@@ -46,7 +46,8 @@ def test_each_device_has_one_line_and_what_is_cut_is_counted(image: ProcessImage
     lines = drawn(Overview(image), width, height)
     assert len(lines) < height
     assert max(map(len, lines)) <= width
-    rows = sum("Unknown" in line or "BadWaiting" in line for line in lines)
+    row = re.compile(r"\W*(xw1|d\d\d) \W*(Unknown \(0\)|BadWaiting\w*…?) .* never\b")
+    rows = sum(row.match(line) is not None for line in lines)
     assert rows == height - 6
     assert f"… {DEVICES - rows} more devices" in lines[-1]
 
@@ -85,4 +86,6 @@ async def test_a_log_line_above_the_table_is_not_cut(image: ProcessImage, monkey
     shows.cancel()
     with pytest.raises(asyncio.CancelledError):
         await shows
-    assert line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
+    assert line in shown
+    assert re.search(r"(?m)^xw1 +(Unknown \(0\)|BadWaiting\w*…?) .* never *\r?$", shown)
