@@ -28,7 +28,7 @@ async function subscribe({ name, subscription, nodes, publishing_ms = 100, queue
     const group = ClientMonitoredItemGroup.create(
         made,
         nodes.map((nodeId) => ({ nodeId, attributeId: AttributeIds.Value })),
-        { samplingInterval: publishing_ms, queueSize: queue, discardOldest: true },
+        { samplingInterval: 0, queueSize: queue, discardOldest: true },
         TimestampsToReturn.Both,
     );
     group.on("changed", (item, value) => {
