@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from asyncua import ua
 
 from address_space.image import ProcessImage
-from address_space.model import Clock, DataType, Enumeration, Point, PointKind, Status, Value, is_bad
+from address_space.model import INTEGER_RANGES, Clock, DataType, Enumeration, Point, PointKind, Status, Value, is_bad
 
 if TYPE_CHECKING:
     from address_space.nodes import Node
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 LOCALE: Final = "en"
 # Largest finite 32-bit float; a larger one cannot be packed.
 FLOAT_MAX: Final = 3.4028234663852886e38
-_BITS: Final[Mapping[DataType, tuple[bool, int]]] = {
-    DataType.SBYTE: (True, 8),
-    DataType.BYTE: (False, 8),
-    DataType.INT16: (True, 16),
-    DataType.UINT16: (False, 16),
-    DataType.INT32: (True, 32),
-    DataType.UINT32: (False, 32),
-    DataType.INT64: (True, 64),
-    DataType.UINT64: (False, 64),
-}
-_LIMITS: Final[Mapping[DataType, tuple[int, int]]] = {
-    data_type: (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
-    for data_type, (signed, bits) in _BITS.items()
+# How `struct` packs the fixed built-in types as OPC UA's binary encoding wants them, little-endian (OPC 10000-6 5.2.2).
+WIRE_LETTERS: Final[Mapping[DataType, str]] = {
+    DataType.BOOLEAN: "?",
+    DataType.SBYTE: "b",
+    DataType.BYTE: "B",
+    DataType.INT16: "h",
+    DataType.UINT16: "H",
+    DataType.INT32: "i",
+    DataType.UINT32: "I",
+    DataType.INT64: "q",
+    DataType.UINT64: "Q",
+    DataType.FLOAT: "f",
+    DataType.DOUBLE: "d",
 }
 
 
@@ -67,7 +67,7 @@ def exact(value: Value, data_type: DataType) -> Value | None:
         return None if FLOAT_MAX < abs(number) < float("inf") else number
     if value != value or value in (float("inf"), float("-inf")):  # noqa: PLR0124  # NaN is the only one unlike itself
         return None
-    low, high = _LIMITS[data_type]
+    low, high = INTEGER_RANGES[data_type]
     return int(value) if low <= value <= high else None
 
 

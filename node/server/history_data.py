@@ -6,29 +6,18 @@ A DataValue object per sample would make a page of 10,000 values twenty times sl
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from typing import Final
 
 from asyncua import ua
 
 from address_space.model import DataType, Point, PointKind, Value, is_bad
+from address_space.values import WIRE_LETTERS
 from node.historian.history import Columns
 from node.server.reading import Stamps
 
 _DATE_TIME: Final = 13  # OPC 10000-6 table 1
-_FORMATS: Final = {
-    DataType.BOOLEAN: "?",
-    DataType.SBYTE: "b",
-    DataType.BYTE: "B",
-    DataType.INT16: "h",
-    DataType.UINT16: "H",
-    DataType.INT32: "i",
-    DataType.UINT32: "I",
-    DataType.INT64: "q",
-    DataType.UINT64: "Q",
-    DataType.FLOAT: "f",
-    DataType.DOUBLE: "d",
-    _DATE_TIME: "q",
-}
+_FORMATS: Final[Mapping[int, str]] = {**WIRE_LETTERS, _DATE_TIME: "q"}
 # Bits of a DataValue's encoding mask, OPC 10000-6 section 5.2.2.17.
 _VALUE, _STATUS, _SOURCE, _SERVER = 0x01, 0x02, 0x04, 0x08
 

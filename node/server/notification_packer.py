@@ -17,7 +17,7 @@ from asyncua import ua
 from asyncua.ua.ua_binary import struct_to_binary
 
 from address_space.model import DataType, Point, PointKind, Status, Value, is_bad
-from address_space.values import FLOAT_MAX, exact, moment, status_code
+from address_space.values import FLOAT_MAX, WIRE_LETTERS, exact, moment, status_code
 from node.server.reading import Stamps
 
 # Client handle, value, status, source time and server time (ticks) to one MonitoredItemNotification. The value is the
@@ -27,19 +27,6 @@ Pack = Callable[[int, Any, int, Any, int], bytes]
 # Largest notification of a fixed size: handle, mask, type, eight bytes of value, status, two times.
 FIXED_BYTES: Final = 34
 
-_LAYOUTS: Final = {
-    DataType.BOOLEAN: "?",
-    DataType.SBYTE: "b",
-    DataType.BYTE: "B",
-    DataType.INT16: "h",
-    DataType.UINT16: "H",
-    DataType.INT32: "i",
-    DataType.UINT32: "I",
-    DataType.INT64: "q",
-    DataType.UINT64: "Q",
-    DataType.FLOAT: "f",
-    DataType.DOUBLE: "d",
-}
 _HAS_VALUE_AND_STATUS: Final = 0x03
 _HAS_SOURCE: Final = 0x04
 _HAS_SERVER: Final = 0x08
@@ -66,7 +53,7 @@ def _pack_of(data_type: DataType, kind: PointKind, stamps: Stamps) -> Pack:
     if kind is PointKind.TIME or data_type in (DataType.STRING, DataType.BOOLEAN):
         return slow
     head = _mask(stamps) | data_type << 8
-    fast = Struct(f"<IH{_LAYOUTS[data_type]}I{_times(stamps)}").pack
+    fast = Struct(f"<IH{WIRE_LETTERS[data_type]}I{_times(stamps)}").pack
     # All that is of the type and not Bad is packed here, the rest with `slow`. A float is rounded when it is packed, so
     # one that is a little too large has to be found first. One function for each choice of times: a call less.
     low, high = (-FLOAT_MAX, FLOAT_MAX) if data_type is DataType.FLOAT else (-_ANY, _ANY)
@@ -115,7 +102,7 @@ def _slow(data_type: DataType, kind: PointKind, stamps: Stamps) -> Pack:
     filled = (
         None
         if data_type is DataType.STRING
-        else _filled("q" if is_time else _LAYOUTS[data_type], _DATE_TIME if is_time else int(data_type), stamps)
+        else _filled("q" if is_time else WIRE_LETTERS[data_type], _DATE_TIME if is_time else int(data_type), stamps)
     )
     text = _text(stamps)
 

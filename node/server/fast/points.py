@@ -16,6 +16,7 @@ from address_space.builder import BuiltSpace
 from address_space.image import ProcessImage
 from address_space.model import DataType, PointKind
 from address_space.shape import NS_SITE, node_id
+from address_space.values import WIRE_LETTERS
 from node.server.access import READ, user_access_level
 from node.server.fast.layout import TEXT_ID, TEXT_KIND
 from node.server.reading import AttributeReader, Stamps
@@ -36,18 +37,7 @@ _SOURCE: Final = 0x04
 _SERVER: Final = 0x08
 # What struct packs exactly as the ordinary way does, or refuses. Texts, times and Floats (whose largest value struct
 # rounds to) go the ordinary way one by one.
-_FORMATS: Final = {
-    DataType.BOOLEAN: "?",
-    DataType.SBYTE: "b",
-    DataType.BYTE: "B",
-    DataType.INT16: "h",
-    DataType.UINT16: "H",
-    DataType.INT32: "i",
-    DataType.UINT32: "I",
-    DataType.INT64: "q",
-    DataType.UINT64: "Q",
-    DataType.DOUBLE: "d",
-}
+_FORMATS: Final = {data_type: code for data_type, code in WIRE_LETTERS.items() if data_type is not DataType.FLOAT}
 _MANY: Final = 4  # points of one type in a row that are packed as columns
 
 
