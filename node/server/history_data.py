@@ -17,7 +17,7 @@ from node.historian.history import Columns
 from node.server.reading import Stamps
 
 _DATE_TIME: Final = 13  # OPC 10000-6 table 1
-_FORMATS: Final[Mapping[int, str]] = {**WIRE_LETTERS, _DATE_TIME: "q"}
+_FORMATS: Final[Mapping[int, str]] = {int(kind): code for kind, code in WIRE_LETTERS.items()} | {_DATE_TIME: "q"}
 # Bits of a DataValue's encoding mask, OPC 10000-6 section 5.2.2.17.
 _VALUE, _STATUS, _SOURCE, _SERVER = 0x01, 0x02, 0x04, 0x08
 
