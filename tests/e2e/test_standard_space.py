@@ -22,6 +22,9 @@ LIVE = {
         ua.ObjectIds.Server_ServerStatus,
         ua.ObjectIds.Server_ServerStatus_StartTime,
         ua.ObjectIds.Server_ServerStatus_CurrentTime,
+        ua.ObjectIds.Server_ServerDiagnostics_ServerDiagnosticsSummary,
+        ua.ObjectIds.Server_ServerDiagnostics_SessionsDiagnosticsSummary_SessionDiagnosticsArray,
+        ua.ObjectIds.Server_ServerDiagnostics_SessionsDiagnosticsSummary_SessionSecurityDiagnosticsArray,
     )
 }
 Seen = dict[ua.NodeId, tuple[list[ua.ReferenceDescription], list[ua.DataValue]]]
