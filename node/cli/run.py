@@ -25,7 +25,7 @@ from node.cli.options import check_owner, check_writable, explained, fail, progr
 from node.clock import RealClock
 from node.config import load_site
 from node.logs import configure
-from node.server.roles import Role
+from node.roles import Role
 from node.server.server import ServerError
 from node.server.users import FIRST_ADMIN, User
 from node.site import LoggingConfig, Site

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from address_space.model import Clock, Command, CommandResult, Device, Outcome, Point, Publisher, Status, Value
@@ -21,21 +21,13 @@ from node.control.execution import Execution, Keep, written_points
 from node.control.keep_alive import KeepAlives, Spawn
 from node.control.last_command import LastCommand, Request
 from node.control.setting_group import SettingGroup, Wanted
-from node.server.roles import Role
+from node.roles import Caller, Role
 
 _LOG = logging.getLogger(__name__)
 
 # Settings of a group that LastCommand spells out; of the others it says how many they are.
 _SHOWN = 8
 _NO_BUS = CommandResult(Outcome.FAILED, Status.BAD_NO_COMMUNICATION, "", 0.0, "the bus of the device does not run")
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks: the user of a session and the role that the session has."""
-
-    user: str
-    role: Role
 
 
 class ControlDesk:

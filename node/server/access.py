@@ -8,7 +8,7 @@ from asyncua import ua
 
 from address_space.nodes import Node
 from address_space.shape import node_id
-from node.server.roles import Role
+from node.roles import Role
 
 READ: Final = 1 << ua.AccessLevel.CurrentRead
 WRITE: Final = 1 << ua.AccessLevel.CurrentWrite

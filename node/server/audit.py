@@ -17,12 +17,12 @@ from address_space.event_types import COMMAND_EVENT_TYPE
 from address_space.model import CommandResult, Outcome
 from address_space.shape import NS_MODEL, node_id
 from address_space.values import text
+from node.roles import Role
 from node.server.event_types import Path
 from node.server.events import LOW, MIDDLE, SERVER, Events
 from node.server.events import field as path
 from node.server.policies import ChannelRefused
 from node.server.request import Line, Request
-from node.server.roles import Role
 from node.server.sessions import Session
 from node.server.verdict import Verdict
 

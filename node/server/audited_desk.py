@@ -13,7 +13,7 @@ from address_space.methods import answer
 from address_space.model import CommandResult, Value
 from address_space.shape import NS_SITE, member_id, node_id
 from address_space.values import variant
-from node.control.desk import Caller
+from node.roles import Caller
 from node.server.access import attribute
 from node.server.audit import ASKED, Audit
 from node.server.calls import Desk

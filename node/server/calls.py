@@ -11,7 +11,7 @@ from address_space.builder import BuiltSpace
 from address_space.methods import answer, decode_inputs
 from address_space.model import Command, CommandResult, Value
 from address_space.shape import NS_MODEL, NS_SITE, member_id, node_id
-from node.control.desk import Caller
+from node.roles import Caller
 from node.server.request import Request
 
 # The answer has to travel: it leaves this long before the client gives up.

@@ -9,11 +9,12 @@ from typing import Any, Final
 
 from asyncua import ua
 
+from node.roles import Role
 from node.server.event_filter import MOST_SELECT_CLAUSES, MOST_WHERE_ELEMENTS
 from node.server.history import PAGE_VALUES
 from node.server.history_points import POINTS_PER_SESSION
 from node.server.limits import Limits
-from node.server.roles import ANONYMOUS_ID, AUTHENTICATED_USER_ID, Role, well_known_role_ids
+from node.server.roles import ANONYMOUS_ID, AUTHENTICATED_USER_ID, well_known_role_ids
 from node.server.standard_values import StandardValues
 
 _TYPES: Final = ua.VariantType

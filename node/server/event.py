@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from asyncua import ua
 
+from node.roles import Role
 from node.server.event_types import BASE_EVENT_TYPE, Path
-from node.server.roles import Role
 
 
 @dataclass(frozen=True, slots=True, eq=False)

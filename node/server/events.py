@@ -15,9 +15,9 @@ from asyncua import ua
 from address_space.model import Clock, ticks_to_datetime
 from address_space.shape import node_id
 from address_space.values import text
+from node.roles import Role
 from node.server.event import Event
 from node.server.event_types import EventTypes, Path
-from node.server.roles import Role
 
 SERVER: Final = node_id(ua.ObjectIds.Server)
 _T: Final = ua.VariantType

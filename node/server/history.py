@@ -14,8 +14,8 @@ from asyncua import ua
 from address_space.image import ProcessImage
 from address_space.model import TICKS_PER_S, ticks_from_datetime
 from address_space.nodes import Node
-from node.control.desk import Caller
 from node.historian.history import Columns, History, HistoryUnavailable, Position
+from node.roles import Caller
 from node.server.access import HISTORY_READ, access_level, user_access_level
 from node.server.history_data import history_data, wire_type
 from node.server.history_points import ContinuationPoints

@@ -14,14 +14,13 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from node.control.desk import Caller
+from node.roles import Caller, Role
 from node.server.certificate import Certificate
 from node.server.channel import Channel
 from node.server.endpoints import ANONYMOUS_POLICY_ID, certificate_policy_id, user_name_policy_id
 from node.server.login import LoginGuard, LoginRefused
 from node.server.policies import NO_SECURITY, SECURE_OFFERS, ChannelRefused, Offer, ServerKeys, leaf_certificate
 from node.server.request import ServiceRefused
-from node.server.roles import Role
 from node.server.trust import TrustList
 
 ANONYMOUS: Final = Caller("anonymous", Role.OBSERVER)

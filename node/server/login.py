@@ -10,8 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from ipaddress import IPv6Address, ip_network
 
 from address_space.model import Clock, Status
+from node.roles import Role
 from node.server.host_names import address_of
-from node.server.roles import Role
 from node.server.users import MAX_NAME_CHARS, User, UserStore
 
 _LOG = logging.getLogger(__name__)

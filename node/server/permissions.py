@@ -7,9 +7,10 @@ from typing import Any, Final
 from asyncua import ua
 
 from address_space.shape import node_id
+from node.roles import Role
 from node.server.access import HISTORY_READ, READ, WRITE, user_access_level, user_executable
 from node.server.access import for_role as by_access
-from node.server.roles import Role, own_role_ids
+from node.server.roles import own_role_ids
 
 _IDS: Final = ua.AttributeIds
 _MAY: Final = ua.PermissionType

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from asyncua import ua
 
 from address_space.model import Clock
-from node.control.desk import Caller
+from node.roles import Caller
 from node.server.limits import Limits
 from node.server.notification_packer import publish_response
 from node.server.request import Request, ServiceRefused

@@ -9,11 +9,11 @@ from typing import Any, Final
 from asyncua import ua
 
 from address_space.model import Clock, ticks_to_datetime
+from node.roles import Role
 from node.server.access import READ, access_level, attribute, user_access_level
 from node.server.index_range import BadRange, apply_range, parse_range
 from node.server.permissions import ON_EVERY_NODE, for_role
 from node.server.request import ServiceRefused
-from node.server.roles import Role
 from node.server.tasks import in_slices
 
 _VALUE: Final = ua.AttributeIds.Value

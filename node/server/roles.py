@@ -1,23 +1,8 @@
-"""What a user may do: four roles, each of which may do all that the ones before it may."""
+"""The well-known roles of OPC UA that stand for ours."""
 
 from __future__ import annotations
 
-from enum import IntEnum
-
-
-class Role(IntEnum):
-    """Role of a user; compare with `>=`, for example `role >= Role.OPERATOR`."""
-
-    OBSERVER = 1  # browses, reads, subscribes, reads history
-    OPERATOR = 2  # and calls commands
-    ENGINEER = 3  # and writes settings
-    ADMIN = 4  # and administers; stands for ConfigureAdmin and SecurityAdmin
-
-    @property
-    def label(self) -> str:
-        """Name in files, on the command line and in the log, for example `Observer`."""
-        return self.name.capitalize()
-
+from node.roles import Role
 
 # NodeIds (i=, namespace 0) of the well-known roles, OPC 10000-3 section 4.9.2, ids of OPC 10000-6 annex A.
 ANONYMOUS_ID = 15644
@@ -28,14 +13,6 @@ _GRANTED: dict[Role, tuple[int, ...]] = {
     Role.ENGINEER: (16036,),
     Role.ADMIN: (15716, 15704),  # ConfigureAdmin, SecurityAdmin
 }
-
-
-def parse_role(text: str) -> Role:
-    """Role of a name in any case; raises ValueError that says what is allowed."""
-    for role in Role:
-        if role.label.lower() == text.strip().lower():
-            return role
-    raise ValueError(f"{text!r} is no role; allowed: {', '.join(role.label for role in Role)}")
 
 
 def own_role_ids(role: Role) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from asyncua import ua
 
-from node.control.desk import Caller
+from node.roles import Caller
 from node.server.browsing import Browser
 from node.server.calls import MethodCaller
 from node.server.dispatcher import Entry, Service

@@ -12,11 +12,10 @@ from asyncua import ua
 from asyncua.ua.ua_binary import nodeid_to_binary
 
 from address_space.model import Clock
-from node.control.desk import Caller
+from node.roles import Caller, Role
 from node.server.certificate import split_chain
 from node.server.limits import Limits
 from node.server.request import Line, ServiceRefused
-from node.server.roles import Role
 
 if TYPE_CHECKING:
     from node.server.publisher import Publisher

@@ -15,7 +15,7 @@ from asyncua import ua
 
 from address_space.image import ProcessImage
 from address_space.model import Clock
-from node.control.desk import Caller
+from node.roles import Caller
 from node.server.event import Event
 from node.server.event_item import EventItem
 from node.server.limits import Limits

@@ -25,8 +25,8 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 from argon2.low_level import ARGON2_VERSION
 
+from node.roles import Role, parse_role
 from node.server.private_file import PRIVATE_FILE, PRIVATE_FOLDER, make_folder, readable_by_others, write_atomic
-from node.server.roles import Role, parse_role
 
 _LOG = logging.getLogger(__name__)
 

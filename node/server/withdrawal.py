@@ -12,7 +12,8 @@ from typing import Any, Final
 from asyncua import ua
 
 from address_space.shape import HAS_COMPONENT, HAS_PROPERTY, ORGANIZES, node_id
-from node.server.roles import ANONYMOUS_ID, Role, well_known_role_ids
+from node.roles import Role
+from node.server.roles import ANONYMOUS_ID, well_known_role_ids
 
 _IDS: Final = ua.ObjectIds
 _OWNS: Final = (HAS_COMPONENT, HAS_PROPERTY, ORGANIZES)

@@ -12,7 +12,7 @@ from address_space.builder import BuiltSpace
 from address_space.image import ProcessImage
 from address_space.model import Device, Point, Value
 from address_space.values import exact
-from node.control.desk import Caller
+from node.roles import Caller
 from node.server.access import WRITE, WRITES, access_level
 from node.server.calls import Desk
 

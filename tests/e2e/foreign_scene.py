@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from node.app import App
-from node.server.roles import Role
+from node.roles import Role
 from node.server.users import UserStore
 from tests.e2e.foreign_client import ForeignClient, foreign_client
 from tests.e2e.running import free_port, running, until

@@ -34,12 +34,11 @@ from address_space.model import (
 from address_space.system import SYSTEM_POINTS, node_model
 from node.clock import RealClock
 from node.control.arguments import check_arguments
-from node.control.desk import Caller
+from node.roles import Caller, Role
 from node.server.certificate import Identity
 from node.server.limits import Limits
 from node.server.login import LoginGuard
 from node.server.pki import OwnCertificate, Pki
-from node.server.roles import Role
 from node.server.server import OpcUaServer
 from node.server.users import UserStore
 from node.site import HistoryConfig, Listen, LoggingConfig, ServerConfig, SimulateConfig, Site

@@ -7,7 +7,7 @@ import pytest_asyncio
 from asyncua import Client, ua
 from asyncua.ua.uaerrors import BadUserAccessDenied
 
-from node.server.roles import Role
+from node.roles import Role
 from tests.e2e.server_stage import ROLES, Keys, Stage, serving, site_node
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]

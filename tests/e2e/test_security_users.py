@@ -23,8 +23,8 @@ from asyncua.ua.uaerrors import (
     BadUserSignatureInvalid,
 )
 
+from node.roles import Role
 from node.server.certificate import Identity
-from node.server.roles import Role
 from node.site import Listen, ServerConfig
 from tests.e2e.raw_client import RawClient
 from tests.e2e.server_stage import Keys, Stage, serving, site_node, until

@@ -16,9 +16,9 @@ from asyncua.crypto.security_policies import (
 
 from address_space.model import CommandResult, Outcome, Status
 from address_space.nodes import NodeMap
+from node.roles import Role
 from node.server.compat import HardCryptography, SecureChannel
 from node.server.limits import Limits
-from node.server.roles import Role
 from node.server.wire import Reader
 from node.site import Listen, ServerConfig
 from tests.e2e.raw_client import RawClient

@@ -28,7 +28,7 @@ import drivers
 from address_space.model import Outcome, is_good
 from node.app import App
 from node.clock import RealClock
-from node.server.roles import Role
+from node.roles import Role
 from tests.e2e.running import free_port, running, sample, until, until_good
 from tests.e2e.server_stage import Keys, site_node
 from tests.e2e.slave import APPLY, Registers, Slave, WriteRequest, write_image

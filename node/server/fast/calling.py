@@ -11,7 +11,7 @@ from asyncua.ua.ua_binary import nodeid_from_binary
 
 from address_space.model import Command, CommandResult, Status, Value, is_bad
 from address_space.values import LOCALE
-from node.control.desk import Caller
+from node.roles import Caller
 from node.server.calls import MethodCaller
 from node.server.fast.layout import COUNT, id_end
 from node.server.fast.scalars import scalar

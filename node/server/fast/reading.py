@@ -7,11 +7,11 @@ from typing import Final
 
 from asyncua import ua
 
+from node.roles import Role
 from node.server.fast.layout import COUNT
 from node.server.fast.points import Form, Plan, Points
 from node.server.limits import Limits
 from node.server.reading import stamps
-from node.server.roles import Role
 
 _PARAMETERS: Final = Struct("<dii")  # MaxAge, TimestampsToReturn, number of nodes
 _NO_DIAGNOSTICS: Final = COUNT.pack(0)

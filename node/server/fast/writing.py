@@ -10,7 +10,7 @@ from asyncua import ua
 
 from address_space.builder import BuiltSpace
 from address_space.shape import NS_SITE, node_id
-from node.control.desk import Caller
+from node.roles import Caller
 from node.server.access import WRITE, WRITES, access_level
 from node.server.fast.layout import COUNT, TEXT_ID, TEXT_KIND
 from node.server.fast.scalars import scalar

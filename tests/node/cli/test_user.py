@@ -4,8 +4,8 @@ from pathlib import Path
 from node.clock import RealClock
 from node.config import load_site
 from node.identity import client_identity, site_pki
+from node.roles import Role
 from node.server.pki import Pki
-from node.server.roles import Role
 from node.server.users import UserStore
 from tests.node.cli.conftest import Gridnode
 

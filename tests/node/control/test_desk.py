@@ -17,8 +17,8 @@ from drivers.base import (
     Setting,
     Unreachable,
 )
-from node.control.desk import Caller, ControlDesk
-from node.server.roles import Role
+from node.control.desk import ControlDesk
+from node.roles import Caller, Role
 from tests.fake_clock import FakeClock
 from tests.node.control.plant import PROFILE, Plant, inverter
 

@@ -24,8 +24,8 @@ from address_space.model import (
 from address_space.system import SYSTEM_POINTS
 from drivers.base import DriverError, NoAnswer, Priority, Rejected, Setting, Unreachable
 from drivers.spec import SettingSpec
-from node.control.desk import Caller, ControlDesk
-from node.server.roles import Role
+from node.control.desk import ControlDesk
+from node.roles import Caller, Role
 from tests.fake_clock import FakeClock
 from tests.node.control.plant import PROFILE
 

@@ -12,7 +12,7 @@ from address_space.builder import BuiltSpace, build
 from address_space.image import ProcessImage
 from address_space.model import Batch, CommandResult, Outcome, Status, Value, ticks_to_datetime
 from address_space.nodes import NodeMap
-from node.control.desk import Caller
+from node.roles import Caller, Role
 from node.server.browsing import Browser
 from node.server.calls import MethodCaller
 from node.server.channel import Incoming
@@ -21,7 +21,6 @@ from node.server.fast.lane import Lane, make_lane
 from node.server.faults import FaultLog
 from node.server.limits import Limits
 from node.server.reading import AttributeReader
-from node.server.roles import Role
 from node.server.sessions import Session, SessionTable
 from node.server.tasks import TaskSet
 from node.server.writing import SettingWriter

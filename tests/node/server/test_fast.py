@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from address_space.model import CommandResult, Outcome, Status
-from node.control.desk import Caller
-from node.server.roles import Role
+from node.roles import Caller, Role
 from node.server.wire import Reader
 from tests.address_space.conftest import POINTS, model_id, site_id
 from tests.node.server.fast_stage import Line, World, browse_request, read_request

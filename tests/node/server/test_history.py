@@ -31,16 +31,15 @@ from address_space.model import (
 from address_space.nodes import NodeMap
 from address_space.shape import NS_SITE, node_id
 from address_space.system import node_model
-from node.control.desk import Caller
 from node.historian.history import Columns
 from node.historian.journal import Journal
+from node.roles import Caller, Role
 from node.server.compat import install_nodes
 from node.server.history import HistoryReader
 from node.server.history_data import history_data, wire_type
 from node.server.history_points import POINTS_PER_SESSION
 from node.server.reading import Stamps
 from node.server.request import ServiceRefused
-from node.server.roles import Role
 from tests.fake_clock import START, FakeClock
 from tests.tools import require_cases
 

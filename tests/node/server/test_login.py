@@ -9,8 +9,8 @@ import pytest
 from argon2 import PasswordHasher
 
 from address_space.model import Status
+from node.roles import Role
 from node.server.login import FailureDelays, LoginBusy, LoginDelayed, LoginGuard
-from node.server.roles import Role
 from node.server.users import UserStore
 from tests.fake_clock import FakeClock
 

@@ -10,7 +10,8 @@ import pytest
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import VerifyMismatchError
 
-from node.server.roles import Role, parse_role, well_known_role_ids
+from node.roles import Role, parse_role
+from node.server.roles import well_known_role_ids
 from node.server.users import UserError, UsersFileError, UserStore, _hash_of_nothing
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
