@@ -13,7 +13,7 @@ from address_space.model import ticks_to_datetime
 
 _LOG = logging.getLogger(__name__)
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 _APPLICATION_ID: Final = 0x474E_4A31  # "GNJ1", so that `file` and we know whose database it is
 _BUSY_S: Final = 5.0  # a check by hand with the sqlite3 program may hold the file for a moment
 
@@ -30,6 +30,37 @@ CREATE TABLE span (
 ) WITHOUT ROWID;
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO meta VALUES ('closed', 0);
+"""
+
+# What version 2 has beside version 1. block: samples of one tag in the order of time, out of frames up to `seq`.
+# event: alarms, command outcomes and audit rows. modified: what a client changed in history, and what was there before.
+# cursor: everything before (seq, tag, ticks) is in the sink. quarantine: lines that a sink will never take.
+_SINCE_2: Final = """
+CREATE TABLE block (
+    tag INTEGER NOT NULL, t_min INTEGER NOT NULL, t_max INTEGER NOT NULL,
+    n INTEGER NOT NULL, seq INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (tag, t_min)
+) WITHOUT ROWID;
+CREATE INDEX block_seq ON block (seq, tag, t_min);
+CREATE TABLE event (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    ticks INTEGER NOT NULL, source TEXT NOT NULL, type TEXT NOT NULL, body BLOB NOT NULL
+);
+CREATE INDEX event_time ON event (ticks, seq);
+CREATE TABLE modified (
+    tag INTEGER NOT NULL, ticks INTEGER NOT NULL, seq INTEGER NOT NULL, change INTEGER NOT NULL,
+    at INTEGER NOT NULL, user TEXT NOT NULL, data BLOB NOT NULL, PRIMARY KEY (tag, ticks, seq)
+) WITHOUT ROWID;
+CREATE TABLE annotation (
+    tag INTEGER NOT NULL, ticks INTEGER NOT NULL, at INTEGER NOT NULL, user TEXT NOT NULL, message TEXT NOT NULL,
+    PRIMARY KEY (tag, ticks, at, user)
+) WITHOUT ROWID;
+CREATE TABLE cursor (
+    sink TEXT PRIMARY KEY, seq INTEGER NOT NULL, tag INTEGER NOT NULL, ticks INTEGER NOT NULL, updated INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE quarantine (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    sink TEXT NOT NULL, seq INTEGER NOT NULL, line TEXT NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL
+);
 """
 
 
@@ -67,7 +98,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if tables and owner != _APPLICATION_ID:
         raise WrongDatabase(f"{path} is a database, but no journal of gridnode: move it away")
-    if tables and version != SCHEMA_VERSION:
+    if tables and not 1 <= version <= SCHEMA_VERSION:
         raise WrongDatabase(
             f"{path} has schema version {version}, this gridnode knows {SCHEMA_VERSION}:"
             " run the version of gridnode that wrote it, or move the file away to begin a new journal"
@@ -81,9 +112,11 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA temp_store = MEMORY")
     if not tables:
         connection.executescript(
-            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {_APPLICATION_ID};"
+            f"BEGIN IMMEDIATE; {_SCHEMA} {_SINCE_2} PRAGMA application_id = {_APPLICATION_ID};"
             f" PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
         )
+    elif version == 1:
+        connection.executescript(f"BEGIN IMMEDIATE; {_SINCE_2} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
