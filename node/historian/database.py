@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from address_space.model import ticks_to_datetime
+from node.historian.frame import Frame, FrameDamaged
 
 _LOG = logging.getLogger(__name__)
 
@@ -17,19 +17,16 @@ SCHEMA_VERSION: Final = 2
 _APPLICATION_ID: Final = 0x474E_4A31  # "GNJ1", so that `file` and we know whose database it is
 _BUSY_S: Final = 5.0  # a check by hand with the sqlite3 program may hold the file for a moment
 
-# frame: one commit each. span: from when to when a tag occurs in the frames `first` to `last` of a closed chapter.
+# tag: every path that was ever recorded. frame: one commit each, until its samples are in blocks.
+# meta: `gap` the frame that says since when nobody recorded, `compacted` the newest frame that is in blocks,
+# `newest` the newest time of the frames before it.
 _SCHEMA: Final = """
 CREATE TABLE tag (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE);
 CREATE TABLE frame (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     n INTEGER NOT NULL, t_min INTEGER NOT NULL, t_max INTEGER NOT NULL, data BLOB NOT NULL
 );
-CREATE TABLE span (
-    tag INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
-    t_min INTEGER NOT NULL, t_max INTEGER NOT NULL, PRIMARY KEY (tag, first)
-) WITHOUT ROWID;
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-INSERT INTO meta VALUES ('closed', 0);
 """
 
 # What version 2 has beside version 1. block: samples of one tag in the order of time, out of frames up to `seq`.
@@ -116,7 +113,26 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             f" PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
         )
     elif version == 1:
-        connection.executescript(f"BEGIN IMMEDIATE; {_SINCE_2} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        _migrate_1(connection)
+
+
+def _migrate_1(connection: sqlite3.Connection) -> None:
+    """Version 1 kept an index of chapters of frames beside the frames, and had a tag for every point of the site."""
+    with Transaction(connection):
+        (closed,) = connection.execute("SELECT value FROM meta WHERE key = 'closed'").fetchone()
+        recorded = {tag for (tag,) in connection.execute("SELECT DISTINCT tag FROM span")}
+        for seq, blob in connection.execute("SELECT seq, data FROM frame WHERE seq > ?", (closed,)):
+            try:
+                recorded.update(Frame(blob).tags)
+            except FrameDamaged as error:
+                _LOG.debug("journal frame %d is damaged: %s", seq, error)
+        never = [(tag,) for (tag,) in connection.execute("SELECT id FROM tag") if tag not in recorded]
+        connection.executemany("DELETE FROM tag WHERE id = ?", never)
+        connection.execute("DROP TABLE span")
+        connection.execute("DELETE FROM meta WHERE key = 'closed'")
+        for statement in _SINCE_2.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
@@ -139,17 +155,6 @@ def move_aside(path: Path, ticks: int) -> Path:
         if part.exists():
             part.rename(target.with_name(target.name + suffix))
     return target
-
-
-def tag_ids(connection: sqlite3.Connection, paths: Iterable[str]) -> dict[str, int]:
-    """Ids of all tags of the file, those of `paths` made when they are new."""
-    known = dict(connection.execute("SELECT path, id FROM tag").fetchall())
-    new = [(path,) for path in paths if path not in known]
-    if not new:
-        return known
-    with Transaction(connection):
-        connection.executemany("INSERT INTO tag (path) VALUES (?)", new)
-    return dict(connection.execute("SELECT path, id FROM tag").fetchall())
 
 
 class Transaction:

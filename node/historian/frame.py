@@ -11,7 +11,7 @@ import struct
 import sys
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final
 from zlib import crc32
@@ -146,6 +146,11 @@ class Frame:
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def tags(self) -> array[int]:
+        """The tag of every sample, in ascending order."""
+        return self._tags
+
     def _cells(self, column_at: int, width: int, low: int, high: int) -> bytes:
         start = _HEADER.size + column_at * self._count
         return self._blob[start + width * low : start + width * high]
@@ -186,31 +191,3 @@ class Frame:
         offset, length = _TEXT_CELL.unpack(cell)
         start = _HEADER.size + _SAMPLE * self._count + offset
         return self._blob[start : start + length].decode("utf-8", "surrogatepass")
-
-    def spans(self) -> Spans:
-        """First and last time of every tag in it."""
-        return spans(self._tags, _column("q", self._cells(_TICKS_AT, 8, 0, self._count)))
-
-
-Spans = dict[int, tuple[int, int]]
-
-
-def spans(tags: Iterable[int], ticks: Iterable[int]) -> Spans:
-    """First and last time of every tag."""
-    found: Spans = {}
-    for tag, time in zip(tags, ticks, strict=True):
-        known = found.get(tag)
-        if known is None:
-            found[tag] = (time, time)
-        elif time < known[0]:
-            found[tag] = (time, known[1])
-        elif time > known[1]:
-            found[tag] = (known[0], time)
-    return found
-
-
-def merge(into: Spans, more: Spans) -> None:
-    """Widen `into` by `more`."""
-    for tag, (low, high) in more.items():
-        known = into.get(tag)
-        into[tag] = (low, high) if known is None else (min(low, known[0]), max(high, known[1]))

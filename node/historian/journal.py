@@ -1,34 +1,29 @@
 """The journal: every changed sample of the historized points, on the local disk, and raw history out of it.
 
-Offered samples wait in memory, bounded, until the next commit. When the disk does not take them and the memory is
-full, the newest are lost and counted; for every point that lost some, history then says Bad_DataLost from the first
-lost sample on, followed by the point's newest sample. Nothing here ever makes a driver wait.
+Offered samples wait in memory, bounded, until the next commit (intake.py). Nothing here ever makes a driver wait.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import sqlite3
-from array import array
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from address_space.image import ProcessImage
 from address_space.model import Batch, Clock
 from node.historian.connection import Connection
 from node.historian.damage import Damage
-from node.historian.database import WrongDatabase, is_corrupt, move_aside, open_reader
-from node.historian.frame import is_recordable
+from node.historian.database import WrongDatabase
+from node.historian.disk import STOP_S, Disk
 from node.historian.history import Columns, HistoryUnavailable, Page, Position
+from node.historian.intake import Intake
 from node.historian.reader import Request, read
 from node.historian.report import JournalState, Report
-from node.historian.samples import Samples
-from node.historian.writer import DATA_LOST, Writer
+from node.historian.writer import Also, Writer
 
-_LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 
 # Samples in memory, written or not: 20 s of a site with 10,000 changes a second, about 12 MB.
@@ -37,21 +32,32 @@ QUEUE_SAMPLES: Final = 200_000
 FRAME_SAMPLES: Final = 16_384
 # A disk that has not answered for this long is said to fail; cheap SD cards were seen to pause for some seconds.
 STUCK_S: Final = 15.0
-# How long a reader waits: longer than a page of a month of frames takes, shorter than clients' own time-outs.
-READ_S: Final = 30.0
-# At the end the last commit gets this long; the kernel kills a service after 90 s by default.
-STOP_S: Final = 10.0
+# How long a caller waits: longer than a large page takes, shorter than clients' own time-outs.
+ANSWER_S: Final = 30.0
+# After the bell a commit waits for what comes with it: alarms come in groups, and each commit is a sync of the disk.
+EARLY_S: Final = 0.05
 
 _EARLIEST: Final = -(2**63)
 _LATEST: Final = 2**63 - 1
-# With these the connections stay usable: the disk is full, or another program holds the file.
-_PASSING: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+
+
+class Companion(Protocol):
+    """Something that is committed together with samples, in the same transaction: events."""
+
+    def take(self) -> Also | None:
+        """Work that writes what waits now; the same again until `written`. None when nothing waits."""
+        ...
+
+    def written(self) -> None:
+        """What was taken is on the disk."""
+        ...
 
 
 class Journal:
     """Records the historized points of an image and answers raw history; a `History`.
 
     Samples are numbered as they are accepted, from 1 after every start: those up to `acknowledged` are on the disk.
+    `committed` is called, on the event loop, after every commit; `companions` write in the transactions of commits.
     """
 
     def __init__(
@@ -65,35 +71,34 @@ class Journal:
     ) -> None:
         """Touches no file yet. Raises KeyError when the image has no device `node` to report at."""
         self._path = path
-        self._image = image
         self._clock = clock
         self._interval_s = commit_interval_s
-        self._capacity = queue_samples
         self._paths = {slot: f"{device.id}.{point.id}" for device, point, slot in image if point.historize}
         self._slots = {tag: slot for slot, tag in self._paths.items()}
         self._historized = bytearray(image.size)
         for slot in self._paths:
             self._historized[slot] = 1
-        self._waiting = Samples()
-        self._writing = Samples()
-        self._gaps: dict[int, int] = {}  # slot -> time of its first lost sample
-        self._accepted = 0
+        self._intake = Intake(image, queue_samples)
         self.acknowledged = 0
-        self.lost = 0
         self.damage = Damage()
+        self.committed: list[Callable[[], None]] = []
+        self.companions: list[Companion] = []
         self._report = Report(image, clock)
-        self._began = False  # the file was opened once: what was lost later is known by itself
-        self._lock = asyncio.Lock()
+        self._disk = Disk(path, self._slots.keys(), clock)
+        self._lock = asyncio.Lock()  # one commit at a time
+        self._bell = asyncio.Event()
         self._hop: asyncio.Future[int] | None = None
-        self._writer: Writer | None = None
-        self._connection: Connection | None = None
-        self._reader: Connection | None = None
-        self._tags = array("i")  # by slot
+        self._hop_also: list[Companion] = []  # who writes with the commit that is on its way
 
     @property
     def accepted(self) -> int:
         """How many samples were taken into memory since the start."""
-        return self._accepted
+        return self._intake.accepted
+
+    @property
+    def lost(self) -> int:
+        """How many samples were lost since the start."""
+        return self._intake.lost
 
     @property
     def state(self) -> JournalState:
@@ -109,58 +114,78 @@ class Journal:
 
     def offer(self, batch: Batch, changed: Sequence[int]) -> None:
         """Take the changed samples of historized points; a tap of the image. Never waits, never raises for a value."""
-        slots, historized = batch.slots, self._historized
+        slots, historized, put = batch.slots, self._historized, self._intake.put
         for position in changed:
             slot = slots[position]
             if historized[slot]:
-                self._put(slot, batch.values[position], batch.statuses[position], batch.ticks)
+                put(slot, batch.values[position], batch.statuses[position], batch.ticks)
 
-    def _put(self, slot: int, value: object, status: int, ticks: int) -> None:
-        if not (value is None or isinstance(value, bool | int | float | str)) or self._full or slot in self._gaps:
-            self.lost += 1
-            self._gaps.setdefault(slot, ticks)
-            return
-        self._waiting.append(slot, value, status, ticks)
-        self._accepted += 1
-
-    @property
-    def _full(self) -> bool:
-        return len(self._waiting) + len(self._writing) >= self._capacity
+    def ring(self) -> None:
+        """Ask `run` for a commit ahead of the interval."""
+        self._bell.set()
 
     async def run(self) -> None:
         """Commit at every interval until cancelled, then once more; runs for as long as the node does."""
         try:
             while True:
+                self._bell.clear()
                 await self.flush()
-                await self._clock.sleep(self._interval_s)
+                await self._interval()
         finally:
             await self.stop()
+
+    async def _interval(self) -> None:
+        """Wait for the time of the next commit, which the bell brings nearer."""
+        waits = [
+            asyncio.ensure_future(self._clock.sleep(self._interval_s)),
+            asyncio.ensure_future(self._bell.wait()),
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if self._bell.is_set():
+            await self._clock.sleep(min(EARLY_S, self._interval_s))
 
     async def flush(self) -> bool:
         """Commit all that was offered before; False when the disk does not take it (it is tried again later)."""
         async with self._lock:
-            goal = self._accepted
+            goal = self.accepted
             try:
-                writer, connection = await self._opened()
-                while self.acknowledged < goal:
-                    await self._commit(writer, connection)
+                writer, connection = await self._disk.opened()
+                also = self._also()
+                while also or self.acknowledged < goal:
+                    await self._commit(writer, connection, also)
+                    also = []
             except (sqlite3.Error, OSError, WrongDatabase) as error:
                 self._report.failed(f"{self._path}: {error}", self.acknowledged, self.lost)
-                await self._after(error)
+                await self._disk.after(error)
                 return False
-            self._fill_gaps()
+            self._intake.fill_gaps()
             self._report.recorded(self.acknowledged, self.lost)
             return True
 
-    async def _commit(self, writer: Writer, connection: Connection) -> None:
-        if not self._writing:
-            self._writing = self._waiting.take(FRAME_SAMPLES)
-        part = self._writing
-        tags = array("i", [self._tags[slot] for slot in part.slots])
-        work = partial(writer.append, tags, part.ticks, part.values, part.statuses)
-        await self._answered(asyncio.ensure_future(connection.run(lambda _connection: work())))
-        self.acknowledged += len(part)
-        self._writing = Samples()
+    def _also(self) -> list[tuple[Companion, Also]]:
+        taken = [(companion, companion.take()) for companion in self.companions]
+        return [(companion, work) for companion, work in taken if work is not None]
+
+    async def _commit(self, writer: Writer, connection: Connection, also: Sequence[tuple[Companion, Also]]) -> None:
+        part = self._intake.take(FRAME_SAMPLES)
+        tags = [self._paths[slot] for slot in part.slots]
+        extra = [work for _, work in also]
+        append = partial(writer.append, tags, part.ticks, part.values, part.statuses, extra)
+        self._hop_also = [companion for companion, _ in also]
+        await self._answered(asyncio.ensure_future(connection.run(lambda _connection: append())))
+        self._written()
+
+    def _written(self) -> None:
+        self.acknowledged += len(self._intake.writing)
+        self._intake.written()
+        for companion in self._hop_also:
+            companion.written()
+        for call in self.committed:
+            call()
 
     async def _answered(self, hop: asyncio.Future[int]) -> int:
         """Result of work on the disk, however long it takes; a long wait is reported."""
@@ -175,77 +200,17 @@ class Journal:
             text = f"{self._path}: the disk has not answered for {waited:.0f} s"
             self._report.failed(text, self.acknowledged, self.lost)
 
-    def _fill_gaps(self) -> None:
-        """Say in history what was lost, now that there is room; half of it, so that new samples find room too."""
-        room = (self._capacity - len(self._waiting)) // 4
-        for slot, ticks in list(self._gaps.items())[:room]:
-            del self._gaps[slot]
-            newest = self._image.sample(slot)
-            self._put(slot, None, DATA_LOST, ticks)
-            if is_recordable(newest.value):
-                self._put(slot, newest.value, newest.status, newest.ticks)
-
-    # --- the file
-
-    async def _opened(self) -> tuple[Writer, Connection]:
-        """The open file; one that is broken is moved aside first. Raises WrongDatabase, sqlite3.Error, OSError."""
-        if self._writer is not None and self._connection is not None and self._reader is not None:
-            return self._writer, self._connection
-        await self._close()
-        made: list[Writer] = []
-        self._connection = await Connection.opened(partial(self._open, made))
-        self._writer = made[0]
-        self._reader = await Connection.opened(partial(open_reader, self._path))
-        ids = self._writer.tags
-        self._tags = array("i", [ids[self._paths[s]] if s in self._paths else 0 for s in range(self._image.size)])
-        return self._writer, self._connection
-
-    def _open(self, made: list[Writer]) -> sqlite3.Connection:
-        try:
-            made.append(Writer(self._path, self._paths.values(), self.damage))
-        except sqlite3.DatabaseError as error:
-            if not is_corrupt(error):
-                raise
-            self._begin_anew(error)
-            made.append(Writer(self._path, self._paths.values(), self.damage))
-        if not self._began:
-            made[0].mark_gap()
-            self._began = True
-        return made[0].connection
-
-    async def _after(self, error: Exception) -> None:
-        """Let go of a file that failed, so that the next commit opens it anew; keep it where that helps nothing."""
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING:
-            return
-        await self._close()
-        if is_corrupt(error):
-            try:
-                self._begin_anew(error)
-            except OSError as second:
-                _LOG.debug("%s is broken and cannot be moved aside: %s", self._path, second)
-
-    def _begin_anew(self, error: Exception) -> None:
-        aside = move_aside(self._path, self._clock.now())
-        _LOG.error("%s is broken (%s): moved to %s, a new journal begins", self._path, error, aside)
-
-    async def _close(self) -> None:
-        connections = [c for c in (self._reader, self._connection) if c is not None]
-        self._reader = self._connection = self._writer = None
-        for connection in connections:
-            if not await connection.end(STOP_S):
-                _LOG.warning("%s was not closed: the disk does not answer", self._path)
-
     async def stop(self) -> None:
         """Commit what waits and close the file; `run` does it at its end. Takes a bounded time."""
         await self._settle()
         try:
             async with asyncio.timeout(STOP_S):
                 # Filling a gap in history offers samples of its own.
-                while (self._waiting or self._writing) and await self.flush():
+                while (self._intake or self._also()) and await self.flush():
                     pass
         except TimeoutError:
-            _LOG.error("%s: the disk does not answer, the last samples are not written", self._path)
-        await self._close()
+            self._report.failed(f"{self._path}: the disk does not answer", self.acknowledged, self.lost)
+        await self._disk.close()
 
     async def _settle(self) -> None:
         """Wait for a commit whose waiter was cancelled, and count it when it came through."""
@@ -256,8 +221,35 @@ class Journal:
         if hop.done():
             self._hop = None
             if hop.exception() is None:
-                self.acknowledged += len(self._writing)
-                self._writing = Samples()
+                self._written()
+
+    # --- work of others on the file
+
+    async def on_disk(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Result of `work` on the connection that writes, between two commits; raises HistoryUnavailable.
+
+        The work makes its own transaction (`database.Transaction`) and takes some milliseconds at most: commits wait
+        for it. After a time-out it may still come to be done.
+        """
+        return await self._worked(work, lambda: self._disk.writing)
+
+    async def read_disk(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Result of `work` on the connection that reads; raises HistoryUnavailable."""
+        return await self._worked(work, lambda: self._disk.reading)
+
+    async def _worked(self, work: Callable[[sqlite3.Connection], T], on: Callable[[], Connection | None]) -> T:
+        if on() is None and self.state is JournalState.OFF:
+            await self.flush()  # somebody asks before the first commit has opened the file
+        connection = on()
+        if connection is None:
+            raise HistoryUnavailable(self.error or f"{self._path} is not open")
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await connection.run(work)
+        except (sqlite3.Error, OSError, ValueError) as error:
+            # A time-out is an OSError too; a connection that was closed meanwhile says ValueError.
+            text = str(error) or f"no answer within {ANSWER_S:.0f} s"
+            raise HistoryUnavailable(f"{self._path}: {text}") from error
 
     # --- reading
 
@@ -304,19 +296,8 @@ class Journal:
         return oldest.ticks[0] if oldest else None
 
     async def _read(self, request: Request) -> Page:
-        if self._reader is None and self.state is JournalState.OFF:
-            await self.flush()  # somebody asks before the first commit has opened the file
-        if self._reader is None:
-            raise HistoryUnavailable(self.error or f"{self._path} is not open")
-        waiting = Columns()
         slot = self._slots.get(request.tag)
-        if slot is not None:
-            self._writing.copy_of(slot, request.low, request.high, waiting)
-            self._waiting.copy_of(slot, request.low, request.high, waiting)
-        work: Callable[[sqlite3.Connection], Page] = partial(read, request=request, waiting=waiting, damage=self.damage)
-        try:
-            async with asyncio.timeout(READ_S):
-                return await self._reader.run(work)
-        except (sqlite3.Error, TimeoutError, ValueError) as error:
-            text = str(error) or f"no answer within {READ_S:.0f} s"
-            raise HistoryUnavailable(f"{self._path}: {text}") from error
+        if self._disk.reading is None and self.state is JournalState.OFF:
+            await self.flush()
+        waiting = Columns() if slot is None else self._intake.copy_of(slot, request.low, request.high)
+        return await self.read_disk(partial(read, request=request, waiting=waiting, damage=self.damage))

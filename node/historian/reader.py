@@ -1,6 +1,6 @@
 """Reads one tag out of the frames in the order of time. Pure but for the connection; runs on its thread.
 
-Chapters and frames overlap in time where samples came late. They are taken up in the order of their first time, and a
+Frames overlap in time where samples came late. They are taken up in the order of their first time, and a
 sample is given when no later one to be taken up can lie before it; so memory holds what overlaps and not the range.
 """
 
@@ -58,32 +58,22 @@ class _Sweep:
         self._damage = damage
         self._sign = -1 if request.reverse else 1
         self._tag = 0
-        self._sources: list[tuple[int, int, int]] = []  # first key, first and last frame
+        self._sources: list[tuple[int, int]] = []  # first key, frame
         self._keys: list[int] = []
         self._samples: dict[int, tuple[int, Value | None, int]] = {}  # by key: frame, value, status
 
     def plan(self, tag: int) -> None:
-        """Queue the chapters that have the tag in the interval, and the frames of the open chapter."""
+        """Queue the frames of the interval."""
         self._tag = tag
-        low, high = self._request.low, self._request.high
-        chapters = self._connection.execute(
-            "SELECT first, last, t_min, t_max FROM span WHERE tag = ? AND t_max >= ? AND t_min <= ?", (tag, low, high)
+        frames = self._connection.execute(
+            "SELECT seq, t_min, t_max FROM frame WHERE t_max >= ? AND t_min <= ?",
+            (self._request.low, self._request.high),
         )
-        for first, last, t_min, t_max in chapters:
-            heappush(self._sources, (self._first_key(t_min, t_max), first, last))
-        (closed,) = self._connection.execute("SELECT value FROM meta WHERE key = 'closed'").fetchone()
-        self._queue_frames(closed + 1, _WAITING)
+        for seq, t_min, t_max in frames:
+            heappush(self._sources, (self._first_key(t_min, t_max), seq))
 
     def _first_key(self, t_min: int, t_max: int) -> int:
         return -t_max if self._request.reverse else t_min
-
-    def _queue_frames(self, first: int, last: int) -> None:
-        frames = self._connection.execute(
-            "SELECT seq, t_min, t_max FROM frame WHERE seq BETWEEN ? AND ? AND t_max >= ? AND t_min <= ?",
-            (first, last, self._request.low, self._request.high),
-        )
-        for seq, t_min, t_max in frames:
-            heappush(self._sources, (self._first_key(t_min, t_max), seq, seq))
 
     def run(self) -> Page:
         """Take up sources until the page is full, and know whether more lies behind it."""
@@ -109,10 +99,7 @@ class _Sweep:
             _seq, value, status = self._samples.pop(key)
             page.append(self._sign * key, value, status)
 
-    def _take_up(self, _key: int, first: int, last: int) -> None:
-        if first != last:
-            self._queue_frames(first, last)
-            return
+    def _take_up(self, _key: int, first: int) -> None:
         try:
             row = self._connection.execute("SELECT data FROM frame WHERE seq = ?", (first,)).fetchone()
             if row is not None:

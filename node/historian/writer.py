@@ -1,28 +1,24 @@
-"""The writing side of the journal's file: frames, and the index of what tag is where. Runs on a connection's thread.
-
-256 frames make a chapter. When one is full, a row per tag says from when to when the tag occurs in it, so that a
-reader skips chapters without its tag; a row per tag and commit would cost as much as a row per sample.
-"""
+"""The writing side of the journal's file: frames, one per commit. Runs on a connection's thread."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 from address_space.model import TICKS_PER_MS, Value
-from node.historian.damage import Damage
-from node.historian.database import Transaction, open_writer, tag_ids
-from node.historian.frame import Frame, FrameDamaged, Spans, encode, merge, spans
+from node.historian.database import Transaction, open_writer
+from node.historian.frame import encode
 
-CHAPTER_FRAMES: Final = 256
-# A chapter is what a reader may have to look through for one sample: about 6 MB.
-CHAPTER_SAMPLES: Final = 262_144
 # Bad_DataLost: data is missing because collection started, stopped or was lost (OPC 10000-11 section 5.4.3).
 DATA_LOST: Final = 0x809D_0000
 # The newest time of a run is looked for in so many frames; late samples make an order of commits no order of time.
-_NEWEST: Final = 16
+NEWEST: Final = 16
 _GAP_FRAME: Final = 16_384
+
+# What else a commit writes, in its transaction.
+Also = Callable[[sqlite3.Connection], None]
 
 
 class FileMoved(OSError):
@@ -32,94 +28,88 @@ class FileMoved(OSError):
 class Writer:
     """Appends frames to an open file; made and used on the thread of its connection."""
 
-    def __init__(self, path: Path, tags: Iterable[str], damage: Damage) -> None:
-        """Open the file and find out where the open chapter stands.
-
-        Raises WrongDatabase, sqlite3.Error and OSError.
-        """
+    def __init__(self, path: Path) -> None:
+        """Open the file. Raises WrongDatabase, sqlite3.Error and OSError."""
         self._path = path
         self.connection = open_writer(path)
         try:
             self._file = _identity(path)
-            self.tags = tag_ids(self.connection, tags)
-            self._open_chapter(damage)
+            self._ids: dict[str, int] = dict(self.connection.execute("SELECT path, id FROM tag").fetchall())
         except BaseException:
             self.connection.close()
             raise
 
-    def _open_chapter(self, damage: Damage) -> None:
-        (self._closed,) = self.connection.execute("SELECT value FROM meta WHERE key = 'closed'").fetchone()
-        self._spans: Spans = {}
-        self._frames = self._samples = 0
-        for seq, count, blob in self.connection.execute(
-            "SELECT seq, n, data FROM frame WHERE seq > ? ORDER BY seq", (self._closed,)
-        ):
-            self._frames += 1
-            self._samples += count
-            try:
-                merge(self._spans, Frame(blob).spans())
-            except FrameDamaged as error:
-                damage.note(seq, error)
-
-    def mark_gap(self) -> None:
-        """Say of every tag of this site that an earlier run recorded that nothing is known from its last commit on.
+    def mark_gap(self, tags: Iterable[str]) -> None:
+        """Say of every one of these tags that was ever recorded that nothing is known from the last commit on.
 
         Without it a point that did not change would look as if it had been watched while nobody was there.
         Raises sqlite3.Error and OSError.
         """
-        newest = self.connection.execute(
-            "SELECT seq, t_max FROM frame ORDER BY seq DESC LIMIT ?", (_NEWEST,)
-        ).fetchall()
-        marked = self.connection.execute("SELECT value FROM meta WHERE key = 'gap'").fetchone()
-        recorded = {tag for (tag,) in self.connection.execute("SELECT DISTINCT tag FROM span")}.union(self._spans)
-        known = sorted(recorded.intersection(self.tags.values()))
-        if not newest or not known or marked == newest[0][:1]:
+        known = [tag for tag in tags if tag in self._ids]
+        newest = self.connection.execute("SELECT seq, t_max FROM frame ORDER BY seq DESC LIMIT ?", (NEWEST,)).fetchall()
+        meta: dict[str, int] = dict(self.connection.execute("SELECT key, value FROM meta").fetchall())
+        times = [t_max for _, t_max in newest] + [meta[key] for key in ("newest",) if key in meta]
+        last = newest[0][0] if newest else meta.get("compacted", 0)
+        if not times or not known or meta.get("gap") == last:
             return
-        ticks = max(t_max for _, t_max in newest) + TICKS_PER_MS
+        ticks = max(times) + TICKS_PER_MS
         seq = 0
         for start in range(0, len(known), _GAP_FRAME):
-            tags = known[start : start + _GAP_FRAME]
-            count = len(tags)
-            seq = self.append(tags, [ticks] * count, [None] * count, [DATA_LOST] * count)
+            part = known[start : start + _GAP_FRAME]
+            count = len(part)
+            seq = self.append(part, [ticks] * count, [None] * count, [DATA_LOST] * count)
         self.connection.execute("INSERT OR REPLACE INTO meta VALUES ('gap', ?)", (seq,))
 
     def append(
-        self, tags: Sequence[int], ticks: Sequence[int], values: Sequence[Value | None], statuses: Sequence[int]
+        self,
+        tags: Sequence[str],
+        ticks: Sequence[int],
+        values: Sequence[Value | None],
+        statuses: Sequence[int],
+        also: Iterable[Also] = (),
     ) -> int:
-        """Write one frame, durable when this returns; its sequence number.
+        """Write one frame and what belongs to it, durable when this returns; its number, 0 when there are no samples.
 
         Raises sqlite3.Error and OSError; then nothing of it is in the file.
         """
         if _identity(self._path) != self._file:
             raise FileMoved(f"{self._path} was moved or deleted")
-        new = spans(tags, ticks)
-        blob = encode(tags, ticks, values, statuses)
-        full = self._frames + 1 >= CHAPTER_FRAMES or self._samples + len(tags) >= CHAPTER_SAMPLES
-        chapter = dict(self._spans) if full else self._spans
-        with Transaction(self.connection):
-            cursor = self.connection.execute(
-                "INSERT INTO frame (n, t_min, t_max, data) VALUES (?, ?, ?, ?)",
-                (len(tags), min(ticks), max(ticks), blob),
-            )
-            seq = cursor.lastrowid or 0
-            if full:
-                merge(chapter, new)
-                self._close_chapter(chapter, seq)
-        if full:
-            self._closed, self._spans, self._frames, self._samples = seq, {}, 0, 0
-        else:
-            merge(self._spans, new)
-            self._frames += 1
-            self._samples += len(tags)
+        ids = self._ids
+        new = dict.fromkeys(tag for tag in tags if tag not in ids)
+        try:
+            with Transaction(self.connection):
+                for tag in new:
+                    ids[tag] = tag_id(self.connection, tag)
+                seq = put_frame(self.connection, [ids[tag] for tag in tags], ticks, values, statuses) if tags else 0
+                for work in also:
+                    work(self.connection)
+        except BaseException:
+            for tag in new:
+                ids.pop(tag, None)
+            raise
         return seq
 
-    def _close_chapter(self, chapter: Spans, last: int) -> None:
-        first = self._closed + 1
-        self.connection.executemany(
-            "INSERT INTO span (tag, first, last, t_min, t_max) VALUES (?, ?, ?, ?, ?)",
-            [(tag, first, last, low, high) for tag, (low, high) in sorted(chapter.items())],
-        )
-        self.connection.execute("UPDATE meta SET value = ? WHERE key = 'closed'", (last,))
+
+def tag_id(connection: sqlite3.Connection, tag: str) -> int:
+    """Id of a tag, made when it is new. For use inside of a transaction."""
+    connection.execute("INSERT OR IGNORE INTO tag (path) VALUES (?)", (tag,))
+    (found,) = connection.execute("SELECT id FROM tag WHERE path = ?", (tag,)).fetchone()
+    return int(found)
+
+
+def put_frame(
+    connection: sqlite3.Connection,
+    tags: Sequence[int],
+    ticks: Sequence[int],
+    values: Sequence[Value | None],
+    statuses: Sequence[int],
+) -> int:
+    """Append one frame; its number. For use inside of a transaction."""
+    cursor = connection.execute(
+        "INSERT INTO frame (n, t_min, t_max, data) VALUES (?, ?, ?, ?)",
+        (len(tags), min(ticks), max(ticks), encode(tags, ticks, values, statuses)),
+    )
+    return cursor.lastrowid or 0
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

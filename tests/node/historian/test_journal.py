@@ -22,7 +22,7 @@ DATA_LOST = 0x809D_0000
 
 
 def shown(journal: Journal, point: str) -> object:
-    image = journal._image
+    image = journal._report._publisher
     return image.values[image.slot("node", point)]
 
 
@@ -157,13 +157,13 @@ async def test_only_the_owner_can_read_the_file(tmp_path: Path, clock: FakeClock
 
 async def fill_disk(journal: Journal) -> None:
     """Leave no page free: what is written from now on finds the disk full."""
-    assert journal._connection is not None
-    await journal._connection.run(lambda c: c.execute("PRAGMA max_page_count = 1").fetchall())
+    assert journal._disk.writing is not None
+    await journal._disk.writing.run(lambda c: c.execute("PRAGMA max_page_count = 1").fetchall())
 
 
 async def free_disk(journal: Journal) -> None:
-    assert journal._connection is not None
-    await journal._connection.run(lambda c: c.execute("PRAGMA max_page_count = 1000000").fetchall())
+    assert journal._disk.writing is not None
+    await journal._disk.writing.run(lambda c: c.execute("PRAGMA max_page_count = 1000000").fetchall())
 
 
 async def test_a_full_disk_is_said_once_and_costs_nothing_while_memory_lasts(
@@ -232,8 +232,8 @@ async def test_a_file_that_nobody_can_write_recovers_by_itself(tmp_path: Path, c
         record(image, "power", START, 1.0)
         await journal.flush()
         # Root may write to a read-only folder, so the connection itself is told not to.
-        assert journal._connection is not None
-        await journal._connection.run(lambda c: c.execute("PRAGMA query_only = ON").fetchall())
+        assert journal._disk.writing is not None
+        await journal._disk.writing.run(lambda c: c.execute("PRAGMA query_only = ON").fetchall())
         record(image, "power", START + 1, 2.0)
         assert not await journal.flush()
         assert "readonly" in str(shown(journal, "journal_error"))
@@ -336,9 +336,9 @@ async def test_a_file_of_another_version_or_program_is_left_alone_with_advice(
 @asynccontextmanager
 async def hanging_disk(journal: Journal) -> AsyncIterator[None]:
     """While this lasts, the disk answers nothing that is written."""
-    assert journal._connection is not None
+    assert journal._disk.writing is not None
     gate = threading.Event()
-    hanging = asyncio.ensure_future(journal._connection.run(lambda _connection: gate.wait()))
+    hanging = asyncio.ensure_future(journal._disk.writing.run(lambda _connection: gate.wait()))
     try:
         yield
     finally:
@@ -388,9 +388,10 @@ async def test_the_end_does_not_wait_for_a_disk_that_hangs(
     tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("node.historian.journal.STOP_S", 0.02)
+    monkeypatch.setattr("node.historian.disk.STOP_S", 0.02)
     async with recording(tmp_path / "history.db", clock) as (image, journal):
         await journal.flush()
-        connection = journal._connection
+        connection = journal._disk.writing
         assert connection is not None
         async with hanging_disk(journal):
             record(image, "power", START, 1.0)
@@ -408,12 +409,12 @@ async def test_a_file_that_breaks_while_open_is_moved_aside(
         for number in range(2_000):
             record(image, "text", START + number, f"{number}" * 50)
         await journal.flush()
-        assert journal._connection is not None
-        await journal._connection.run(lambda c: c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+        assert journal._disk.writing is not None
+        await journal._disk.writing.run(lambda c: c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
         with path.open("r+b") as file:
             file.seek(4096)
             file.write(b"\xaa" * (path.stat().st_size - 4096))
-        await journal._connection.run(lambda c: c.execute("PRAGMA shrink_memory").fetchall())
+        await journal._disk.writing.run(lambda c: c.execute("PRAGMA shrink_memory").fetchall())
         record(image, "power", START, 1.0)
         assert not await journal.flush()
         assert shown(journal, "journal_state") == JournalState.FAILING

@@ -4,8 +4,6 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from address_space.model import TICKS_PER_MS, TICKS_PER_S, Value
 from node.historian.journal import Journal
 from node.historian.writer import DATA_LOST
@@ -14,12 +12,6 @@ from tests.node.historian.plant import gap, make_image, record, recording, rows,
 
 Model = dict[int, tuple[Value | None, int]]
 TAG = "xw1.power"
-
-
-@pytest.fixture
-def small_chapters(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chapters of 4 frames, so that a short test has many."""
-    monkeypatch.setattr("node.historian.writer.CHAPTER_FRAMES", 4)
 
 
 def expected(model: Model, start: int | None, end: int | None, *, reverse: bool) -> list[tuple[int, Value | None, int]]:
@@ -50,7 +42,6 @@ async def agree(journal: Journal, model: Model, rng: random.Random, rounds: int)
             assert rows(await method(TAG, at)) == expected(model, edge, None, reverse=reverse)[:1]
 
 
-@pytest.mark.usefixtures("small_chapters")
 async def test_any_order_of_writing_is_read_in_the_order_of_time(
     tmp_path: Path, clock: FakeClock, seed: int, scaled: Callable[[int], int]
 ) -> None:
@@ -80,7 +71,6 @@ async def test_any_order_of_writing_is_read_in_the_order_of_time(
                 assert await journal.start_of_archive(TAG) == min(model)
 
 
-@pytest.mark.usefixtures("small_chapters")
 async def test_pages_lose_and_repeat_nothing_while_writing_goes_on(tmp_path: Path, clock: FakeClock) -> None:
     async with recording(tmp_path / "history.db", clock) as (image, journal):
         for number in range(100):

@@ -1,0 +1,95 @@
+"""The journal's open file: one connection that writes and one that reads, each on a thread of its own.
+
+Opening is tried again at every call; a file that is broken is moved aside and a new one begun. Knows nothing of what
+is written or read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Collection
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from address_space.model import Clock
+from node.historian.connection import Connection
+from node.historian.database import is_corrupt, move_aside, open_reader
+from node.historian.writer import Writer
+
+_LOG = logging.getLogger(__name__)
+
+# At the end the last commit gets this long; the kernel kills a service after 90 s by default.
+STOP_S: Final = 10.0
+# With these the connections stay usable: the disk is full, or another program holds the file.
+_PASSING: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+
+
+class Disk:
+    """The connections to one file; None while it is not open."""
+
+    def __init__(self, path: Path, tags: Collection[str], clock: Clock) -> None:
+        """Touches no file yet. `tags` are those that this site records."""
+        self.path = path
+        self._tags = tags
+        self._clock = clock
+        self._began = False  # the file was opened once: what was lost later is known by itself
+        self._lock = asyncio.Lock()
+        self.writing: Connection | None = None
+        self.reading: Connection | None = None
+        self._writer: Writer | None = None
+
+    async def opened(self) -> tuple[Writer, Connection]:
+        """The open file; one that is broken is moved aside first. Raises WrongDatabase, sqlite3.Error, OSError."""
+        async with self._lock:
+            if self._writer is not None and self.writing is not None and self.reading is not None:
+                return self._writer, self.writing
+            await self._close()
+            made: list[Writer] = []
+            self.writing = await Connection.opened(partial(self._open, made))
+            self._writer = made[0]
+            self.reading = await Connection.opened(partial(open_reader, self.path))
+            return self._writer, self.writing
+
+    def _open(self, made: list[Writer]) -> sqlite3.Connection:
+        try:
+            made.append(Writer(self.path))
+        except sqlite3.DatabaseError as error:
+            if not is_corrupt(error):
+                raise
+            self._begin_anew(error)
+            made.append(Writer(self.path))
+        if not self._began:
+            made[0].mark_gap(self._tags)
+            self._began = True
+        return made[0].connection
+
+    async def after(self, error: Exception) -> None:
+        """Let go of a file that failed, so that the next call opens it anew; keep it where that helps nothing."""
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING:
+            return
+        async with self._lock:
+            await self._close()
+            if is_corrupt(error):
+                try:
+                    self._begin_anew(error)
+                except OSError as second:
+                    _LOG.debug("%s is broken and cannot be moved aside: %s", self.path, second)
+
+    def _begin_anew(self, error: Exception) -> None:
+        aside = move_aside(self.path, self._clock.now())
+        _LOG.error("%s is broken (%s): moved to %s, a new journal begins", self.path, error, aside)
+
+    async def close(self) -> None:
+        """Close the file; takes a bounded time."""
+        async with self._lock:
+            await self._close()
+
+    async def _close(self) -> None:
+        connections = [c for c in (self.reading, self.writing) if c is not None]
+        self.reading = self.writing = self._writer = None
+        for connection in connections:
+            if not await connection.end(STOP_S):
+                _LOG.warning("%s was not closed: the disk does not answer", self.path)

@@ -1,0 +1,70 @@
+"""What waits for its commit: accepted samples in memory, bounded, and where some were lost.
+
+When the memory is full, the newest are lost and counted; for every point that lost some, history then says
+Bad_DataLost from the first lost sample on, followed by the point's newest sample.
+"""
+
+from __future__ import annotations
+
+from address_space.image import ProcessImage
+from node.historian.frame import is_recordable
+from node.historian.history import Columns
+from node.historian.samples import Samples
+from node.historian.writer import DATA_LOST
+
+
+class Intake:
+    """Samples between the image and the disk: those that wait, and those that a commit has taken up."""
+
+    def __init__(self, image: ProcessImage, capacity: int) -> None:
+        """At most `capacity` samples are held, written or not."""
+        self._image = image
+        self._capacity = capacity
+        self._waiting = Samples()
+        self.writing = Samples()  # a commit that did not succeed is tried again with the same samples
+        self._gaps: dict[int, int] = {}  # slot -> time of its first lost sample
+        self.accepted = 0
+        self.lost = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting or self.writing)
+
+    @property
+    def _full(self) -> bool:
+        return len(self._waiting) + len(self.writing) >= self._capacity
+
+    def put(self, slot: int, value: object, status: int, ticks: int) -> None:
+        """Accept a sample, or count it as lost; never raises for a value."""
+        if not (value is None or isinstance(value, bool | int | float | str)) or self._full or slot in self._gaps:
+            self.lost += 1
+            self._gaps.setdefault(slot, ticks)
+            return
+        self._waiting.append(slot, value, status, ticks)
+        self.accepted += 1
+
+    def take(self, count: int) -> Samples:
+        """What a commit writes next, at most `count`: the same again until `written` was called."""
+        if not self.writing:
+            self.writing = self._waiting.take(count)
+        return self.writing
+
+    def written(self) -> None:
+        """What was taken is on the disk."""
+        self.writing = Samples()
+
+    def copy_of(self, slot: int, low: int, high: int) -> Columns:
+        """What is held of a slot with times from `low` to `high`, both included, in the order in which it came."""
+        found = Columns()
+        self.writing.copy_of(slot, low, high, found)
+        self._waiting.copy_of(slot, low, high, found)
+        return found
+
+    def fill_gaps(self) -> None:
+        """Say in history what was lost, now that there is room; half of it, so that new samples find room too."""
+        room = (self._capacity - len(self._waiting)) // 4
+        for slot, ticks in list(self._gaps.items())[:room]:
+            del self._gaps[slot]
+            newest = self._image.sample(slot)
+            self.put(slot, None, DATA_LOST, ticks)
+            if is_recordable(newest.value):
+                self.put(slot, newest.value, newest.status, newest.ticks)
