@@ -166,8 +166,26 @@ class Frame:
             _column("I", self._cells(_STATUS_AT, 4, low, high)),
         )
 
+    def columns(self) -> Columns:
+        """All samples, in the order of `tags`."""
+        count = self._count
+        return Columns(
+            _column("q", self._cells(_TICKS_AT, 8, 0, count)),
+            self._values(self.kinds, self._cells(_VALUE_AT, 8, 0, count)),
+            _column("I", self._cells(_STATUS_AT, 4, 0, count)),
+        )
+
+    @property
+    def kinds(self) -> bytes:
+        """The kind of every sample, in the order of `tags`."""
+        return self._cells(_KIND_AT, 1, 0, self._count)
+
     def _values(self, kinds: bytes, cells: bytes) -> list[Value | None]:
-        return [self._value(kind, cells[8 * i : 8 * i + 8]) for i, kind in enumerate(kinds)]
+        doubles = struct.unpack(f"<{len(kinds)}d", cells)  # at once: most cells are doubles
+        return [
+            doubles[i] if kind == Kind.FLOAT else self._value(kind, cells[8 * i : 8 * i + 8])
+            for i, kind in enumerate(kinds)
+        ]
 
     def _value(self, kind: int, cell: bytes) -> Value | None:
         value: Value | None = None
