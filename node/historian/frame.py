@@ -13,7 +13,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final
 from zlib import crc32
 
 from address_space.model import Value
@@ -41,6 +41,34 @@ class Kind(IntEnum):
     FLOAT = 4
     TEXT = 5
     BIG = 6  # an integer beyond 64 bits, as hexadecimal text
+    DELETED = 7  # no sample: hides what an older frame or block has at this time
+
+
+class _Deleted(str):
+    """A text, so that it fits into a column of values."""
+
+    __slots__ = ()
+
+
+# The value that stands for a deletion. It is known by identity and never leaves the historian.
+DELETED: Final = _Deleted("deleted")
+
+
+def kind_of(value: Value | None) -> Kind:
+    """The kind of a value; raises TypeError for what is no Value."""
+    if value is None:
+        return Kind.NONE
+    if isinstance(value, float):
+        return Kind.FLOAT
+    if isinstance(value, bool):
+        return Kind.BOOL
+    if isinstance(value, int):
+        if -(2**63) <= value < 2**63:
+            return Kind.INT
+        return Kind.UINT if 0 <= value < 2**64 else Kind.BIG
+    if isinstance(value, str):
+        return Kind.DELETED if value is DELETED else Kind.TEXT
+    raise TypeError(f"a sample cannot hold a {type(value).__name__}")
 
 
 class FrameDamaged(ValueError):
@@ -69,28 +97,23 @@ class _Cells:
         self.cells: list[bytes] = []
         self.text = bytearray()
 
-    def add(self, value: Value | None) -> None:
+    def add(self, value: Any) -> None:
         """Append one value; raises TypeError for what is no Value."""
-        kind, cell = self._encode(value)
+        kind = kind_of(value)
         self.kinds.append(kind)
+        if kind == Kind.FLOAT:
+            cell = _pack_float(value)
+        elif kind in (Kind.INT, Kind.BOOL):
+            cell = _pack_int(value)
+        elif kind == Kind.UINT:
+            cell = _pack_uint(value)
+        elif kind == Kind.TEXT:
+            cell = self._put(value)
+        elif kind == Kind.BIG:
+            cell = self._put(hex(value))
+        else:
+            cell = _EMPTY_CELL
         self.cells.append(cell)
-
-    def _encode(self, value: Value | None) -> tuple[Kind, bytes]:
-        if value is None:
-            return Kind.NONE, _EMPTY_CELL
-        if isinstance(value, float):
-            return Kind.FLOAT, _pack_float(value)
-        if isinstance(value, bool):
-            return Kind.BOOL, _pack_int(value)
-        if isinstance(value, int):
-            if -(2**63) <= value < 2**63:
-                return Kind.INT, _pack_int(value)
-            if 0 <= value < 2**64:
-                return Kind.UINT, _pack_uint(value)
-            return Kind.BIG, self._put(hex(value))
-        if isinstance(value, str):
-            return Kind.TEXT, self._put(value)
-        raise TypeError(f"a sample cannot hold a {type(value).__name__}")
 
     def _put(self, text: str) -> bytes:
         # A device may send half of a surrogate pair; it is kept as it came.
@@ -201,6 +224,8 @@ class Frame:
             value = self._text(cell)
         elif kind == Kind.BIG:
             value = int(self._text(cell), 16)
+        elif kind == Kind.DELETED:
+            value = DELETED
         elif kind != Kind.NONE:
             raise FrameDamaged(f"has a value of the unknown kind {kind}")
         return value
