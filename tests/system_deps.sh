@@ -24,6 +24,7 @@ else
     need libmodbus-dev test -e /usr/include/modbus/modbus.h # the Modbus slave that is not ours
     need nodejs command -v node                             # the OPC UA client that is not ours
     need npm command -v npm
+    need tshark command -v tshark                           # takes OPC UA apart: a decoder that is not ours
 fi
 
 if [ -z "$missing" ]; then

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,12 @@ _LINE_BYTES = 64 * 1024 * 1024  # everything that can be browsed is one line
 
 class ForeignError(Exception):
     """What the foreign client says went wrong; the text has the name of the status."""
+
+    @property
+    def status(self) -> str:
+        """The first name of a status in the text; empty when there is none."""
+        found = re.search(r"Bad[A-Z]\w+", str(self))
+        return "" if found is None else found[0]
 
 
 class ForeignClient:

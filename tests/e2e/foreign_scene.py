@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from address_space.model import ticks_to_datetime
 from node.app import App
 from node.roles import Role
 from node.server.users import UserStore
-from tests.e2e.foreign_client import ForeignClient, foreign_client
+from tests.e2e.foreign_client import ForeignClient, ForeignError, foreign_client
 from tests.e2e.running import free_port, running, until
 
 SITE = """
@@ -19,7 +20,7 @@ state: state
 server:
   listen: 127.0.0.1:{port}
   names: [plant.example]
-  security: {{none: true}}
+  security: {{none: true, anonymous: {anonymous}}}
   answer_within: 10s
 history: {{commit_interval: 200ms}}
 simulate: {{enabled: true}}
@@ -36,7 +37,19 @@ devices:
   pumps: {{profile: generic.serial_current_sensor, bus: line}}
   plant: {{class: generic, computed: {{power: {{total: [xw1.ac_power, xw2.ac_power]}}}}}}
 """
-PASSWORDS = {"observer": "sees-everything", "operator": "calls-commands", "engineer": "writes-settings"}
+PASSWORDS = {
+    "observer": "sees-everything",
+    "operator": "calls-commands",
+    "engineer": "writes-settings",
+    "keeper": "lets-others-in",
+}
+ROLES = {
+    "observer": Role.OBSERVER,
+    "operator": Role.OPERATOR,
+    "engineer": Role.ENGINEER,
+    "keeper": Role.ADMIN,
+}
+METERED = "meter1.frequency"  # ten samples a second
 
 
 def site_node(path: str) -> str:
@@ -79,6 +92,33 @@ class Scene:
         found: list[dict[str, Any]] = await self.foreign.do("read", name=user, nodes=nodes, attribute=attribute)
         return found
 
+    async def ask(self, service: str, user: str = "observer", **members: Any) -> dict[str, Any]:
+        """The response to any service, named without `Request`, in the session of a user."""
+        response: dict[str, Any] = await self.foreign.do("ask", name=user, service=service, **members)
+        return response
+
+    async def fault(self, service: str, user: str = "observer", **members: Any) -> str:
+        """Name of the status with which a whole request is refused; fails when it is not."""
+        try:
+            given = await self.ask(service, user, **members)
+        except ForeignError as error:
+            return error.status
+        raise AssertionError(f"{service} was not refused: {given}")
+
+    async def recorded(self, at_least: int) -> list[tuple[int, Any]]:
+        """Samples of `METERED` as the journal has them, as soon as they are enough; times in ms since 1970."""
+        journal = self.app.journal
+        assert journal is not None
+        async with asyncio.timeout(40):
+            while True:
+                await journal.flush()
+                page = await journal.raw(METERED, None, None, limit=100_000, reverse=False, after=None)
+                if len(page.columns) >= at_least:
+                    break
+                await asyncio.sleep(0.2)
+        times = [round(ticks_to_datetime(ticks).timestamp() * 1000) for ticks in page.columns.ticks]
+        return list(zip(times, page.columns.values, strict=True))
+
     async def last_command(self, device: str) -> dict[str, Any]:
         """Values of the device's LastCommand variables."""
         names = ("name", "outcome", "wanted", "observed", "elapsed", "reason", "user", "time")
@@ -87,16 +127,20 @@ class Scene:
 
 
 @asynccontextmanager
-async def foreign_scene(folder: Path) -> AsyncIterator[Scene]:
-    """Start the node in `folder`, let it trust the client, and connect one session for each user."""
+async def foreign_scene(folder: Path, *, anonymous: bool = False) -> AsyncIterator[Scene]:
+    """Start the node in `folder`, let it trust the client, and connect one session for each user.
+
+    With `anonymous` the site lets clients in that do not say who they are.
+    """
     port = free_port()
-    text = SITE.format(port=port, gateway=free_port(), fuel=free_port(), meters=free_port())
+    others = {name: free_port() for name in ("gateway", "fuel", "meters")}
+    text = SITE.format(port=port, anonymous=str(anonymous).lower(), **others)
     (folder / "site.yaml").write_text(text)
     (folder / "state").mkdir()
     users = UserStore(folder / "state" / "users.json")
     users.ensure_admin()
     for name, password in PASSWORDS.items():
-        users.add(name, password, Role[name.upper()])
+        users.add(name, password, ROLES[name])
     async with foreign_client(folder / "words.log") as foreign, running(folder / "site.yaml") as app:
         scene = Scene(app, foreign, f"opc.tcp://127.0.0.1:{port}", folder)
         await foreign.do("trust_server", **scene.way())

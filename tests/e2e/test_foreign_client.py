@@ -1,29 +1,28 @@
 """A whole node, seen by an OPC UA client that is not ours: node-opcua-client. See node_client/ for its program."""
 
 import asyncio
+import base64
 import logging
 import re
 import shlex
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
-from itertools import pairwise
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from address_space.model import Outcome, Status, ticks_to_datetime
+from address_space.model import Outcome, Status
 from tests.e2e.foreign_client import ForeignError
-from tests.e2e.foreign_scene import PASSWORDS, Scene, foreign_scene, site_node, wire
-from tests.e2e.running import sample, until
+from tests.e2e.foreign_scene import METERED, PASSWORDS, Scene, foreign_scene, site_node
+from tests.e2e.running import sample
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
 DEVICES = ("xw1", "xw2", "fc1", "meter1", "pumps", "plant")
 POLICIES = ("Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss")
-METERED = "meter1.frequency"  # ten samples a second
-PASS_THROUGH, STANDBY, SELL = 1025, 1032, 1036  # codes of the XW's inverter status
+SELL, STANDBY = 1036, 1032  # codes of the XW's inverter status
 
 # A trigger that cannot be read, and a computed device, for which nobody answers.
 NOT_READABLE = ".force_charger_state"
@@ -43,20 +42,6 @@ ATTRIBUTES = {  # of a class of nodes: those that are always there, and those th
 async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
     async with foreign_scene(tmp_path_factory.mktemp("foreign")) as scene:
         yield scene
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def at_rest(scene: Scene) -> Scene:
-    """The first inverter works and neither sells nor charges."""
-    ways = {
-        "Operating": sample(scene.app, "xw1.inverter_status").value == STANDBY,  # it obeys nothing else then
-        "Rest": bool(sample(scene.app, "xw1.sell_enabled").value),
-    }
-    for command in (name for name, needed in ways.items() if needed):
-        result = await scene.call(f"xw1.{command}")
-        assert result["status"] == "Good", (command, result)
-    await until(scene.app, "xw1.inverter_status", PASS_THROUGH)
-    return scene
 
 
 async def refusal(scene: Scene, command: str = "connect", **way: Any) -> str:
@@ -284,320 +269,117 @@ async def test_units_ranges_and_states_are_structures(scene: Scene) -> None:
     assert text["value"] == names[status["value"]]
 
 
-async def test_fifty_items_bring_their_changes(scene: Scene) -> None:
-    devices = {device.id: device.model for device in scene.app.site.devices}
-    paths = [f"{device}.{point.id}" for device in ("meter1", "xw1", "fc1") for point in devices[device].points][:48]
-    paths += ["pumps.current", "plant.power"]
-    made = await scene.foreign.do(
-        "subscribe", name="observer", subscription="fifty", nodes=[site_node(path) for path in paths]
-    )
-    assert len(made["items"]) == 50
-    assert {item["status"] for item in made["items"]} == {"Good"}
-    changes = scene.foreign.changes("fifty")
-    seen: dict[str, list[dict[str, Any]]] = {}
-    async with asyncio.timeout(15):
-        while (
-            len(seen) < 50 or len(seen[site_node("meter1.frequency")]) < 10 or len(seen[site_node("plant.power")]) < 3
-        ):
-            change = await changes.get()
-            seen.setdefault(change["node"], []).append(change)
-    await scene.foreign.do("unsubscribe", name="observer", subscription="fifty")
-    for node, told in seen.items():
-        pairs = [(change["value"], change["status"]) for change in told]
-        assert all(one != other for one, other in pairwise(pairs)), node
-        times = [change["source"] for change in told if change["source"] is not None]
-        assert times == sorted(times), node
+# --- browse everything, a few references at a time
 
 
-@pytest.mark.parametrize("user", ["observer", "quiet"])
-async def test_keys_of_a_channel_are_renewed(scene: Scene, user: str) -> None:
-    async with asyncio.timeout(25):
-        while (await scene.foreign.do("happened", name=user))["renewals"] < 2:
-            await scene.read(METERED, user="observer")
-            await asyncio.sleep(0.2)
-    (value,) = await scene.read(METERED, user=user)
-    assert value["status"] == "Good"
+async def test_whole_tree_in_small_pages_is_the_whole_tree(scene: Scene) -> None:
+    paged = await scene.foreign.do("browse_all", name="observer", most=20)
+    whole = await scene.foreign.do("browse_all", name="observer", most=0)
+    assert (paged["longest"], paged["twice"], whole["twice"]) == (20, [], [])
+    assert whole["longest"] > 20  # so that BrowseNext had to be used
+    assert paged["nodes"].keys() == whole["nodes"].keys()
+    for name, node in whole["nodes"].items():
+        found = paged["nodes"][name]
+        assert Counter(found["parents"]) == Counter(node["parents"]), name
+        assert {**found, "parents": None} == {**node, "parents": None}
+    assert len(whole["nodes"]) > 7000
 
 
-async def test_subscription_goes_on_after_a_cut_connection(scene: Scene) -> None:
-    async with wire(scene.app.site.server.listen.port) as (port, cut):
-        way = scene.way("observer", url=f"opc.tcp://127.0.0.1:{port}", retries=20)
-        await scene.foreign.do("connect", name="far", **way)
-        before = await scene.foreign.do("happened", name="far")
-        node = site_node(METERED)
-        await scene.foreign.do("subscribe", name="far", subscription="far", nodes=[node], queue=200)
-        changes = scene.foreign.changes("far")
-        told = [await changes.get() for _ in range(5)]
-        cut()
-        async with asyncio.timeout(20):
-            while (await scene.foreign.do("happened", name="far"))["reconnections"] < 1:
-                await scene.read(METERED)
-            told += [await changes.get() for _ in range(changes.qsize() + 20)]
-        assert (await scene.foreign.do("happened", name="far"))["session"] == before["session"]
-        await scene.foreign.do("disconnect", name="far")
-    # The first one is the newest sample at that time, which need not be a change and so need not be recorded.
-    whole = [each for each in await recorded(scene, 1) if told[0]["source"] < each[0] <= told[-1]["source"]]
-    assert [(change["source"], change["value"]) for change in told[1:]] == whole
+@pytest.mark.parametrize(("forward", "most"), [(True, 20), (False, 2)])
+async def test_references_of_all_nodes_are_the_same_in_small_pages(scene: Scene, forward: bool, most: int) -> None:
+    tree = await scene.foreign.do("browse_all", name="observer", most=0)
+    nodes = list(tree["nodes"])
+    paged = await scene.foreign.do("browse", name="observer", nodes=nodes, forward=forward, most=most)
+    whole = await scene.foreign.do("browse", name="observer", nodes=nodes, forward=forward, most=0)
+    assert paged == whole
+    assert max(len(ends) for ends in whole) > most
 
 
-# --- commands
+async def test_released_and_unknown_continuation_points_are_refused(scene: Scene) -> None:
+    wanted = {"nodeId": "i=58", "browseDirection": 0, "referenceTypeId": "i=31", "includeSubtypes": True}
+    wanted["resultMask"] = 0x3F
+    given = await scene.ask("Browse", requestedMaxReferencesPerNode=1, nodesToBrowse=[wanted])
+    (result,) = given["results"]
+    point = {"$": "Buffer", "base64": result["continuationPoint"]}
+    for release, status in ((True, "Good"), (False, "BadContinuationPointInvalid")):
+        next_ = await scene.ask("BrowseNext", releaseContinuationPoints=release, continuationPoints=[point])
+        assert [(each["statusCode"], each["references"]) for each in next_["results"]] == [(status, [])]
 
 
-async def test_command_is_seen_by_the_subscription(at_rest: Scene) -> None:
-    scene = at_rest
-    await scene.foreign.do("subscribe", name="observer", subscription="state", nodes=[site_node("xw1.inverter_status")])
-    changes = scene.foreign.changes("state")
-    assert (await changes.get())["value"] == PASS_THROUGH
-    for method, inputs, code, text in (
-        ("StartSell", (), SELL, "SellToGrid"),
-        ("RunCommand", (("Int32", 2),), STANDBY, "Standby"),
+# --- read: times and parts
+
+NAMESPACES = "i=2255"  # Server_NamespaceArray: texts
+PRODUCT = "i=2261"  # BuildInfo.ProductName: a text, "gridnode"
+SCHEMA = "i=8252"  # the XML schema of namespace 0: bytes
+TIMES = {"Source": (True, False), "Server": (False, True), "Both": (True, True), "Neither": (False, False)}
+
+
+async def read_part(scene: Scene, node: str, part: str, attribute: int = 13) -> tuple[str, Any]:
+    """Status and value of a part of a Value."""
+    item = {"nodeId": node, "attributeId": attribute, "indexRange": part}
+    given = await scene.ask("Read", maxAge=0, timestampsToReturn="Neither", nodesToRead=[item])
+    (result,) = given["results"]
+    return result["status"], result["value"]
+
+
+@pytest.mark.parametrize("mode", TIMES)
+async def test_read_gives_the_times_that_are_asked_for(scene: Scene, mode: str) -> None:
+    source, server = TIMES[mode]
+    state, attribute = ({"nodeId": "i=2259", "attributeId": each} for each in (13, 4))  # State: Value, DisplayName
+    polled = {"nodeId": site_node(METERED), "attributeId": 13}
+    given = await scene.ask("Read", maxAge=0, timestampsToReturn=mode, nodesToRead=[state, polled, attribute])
+    found = given["results"]
+    assert {each["status"] for each in found} == {"Good"}
+    assert [each["value"] is not None for each in found] == [True] * 3
+    assert [each["server"] is not None for each in found] == [server] * 3
+    # Only Values have a source (OPC 10000-4 section 7.11.3).
+    assert [each["source"] is not None for each in found] == [source, source, False]
+    if source and server:
+        assert found[1]["source"] <= found[1]["server"]
+
+
+async def test_read_refuses_times_and_ages_that_do_not_exist(scene: Scene) -> None:
+    item = {"nodeId": site_node(METERED), "attributeId": 13}
+    for wanted, status in (
+        ({"maxAge": 0, "timestampsToReturn": "Invalid"}, "BadTimestampsToReturnInvalid"),
+        ({"maxAge": -1, "timestampsToReturn": "Both"}, "BadMaxAgeInvalid"),
     ):
-        result = await scene.call(f"xw1.{method}", *inputs)
-        assert result["status"] == "Good", method
-        assert result["inputs"] == ["Good"] * len(inputs)
-        assert [each["type"] for each in result["outputs"]] == ["Int32", "String", "Double", "LocalizedText"]
-        outcome, observed, elapsed, reason = (each["value"] for each in result["outputs"])
-        assert (outcome, reason) == (Outcome.CONFIRMED, "confirmed")
-        assert f"inverter_status={text}" in observed
-        assert elapsed > 1000  # the simulated inverter acts after 1.5 to 2 s
-        async with asyncio.timeout(5):
-            assert (await changes.get())["value"] == code
-        last = await scene.last_command("xw1")
-        assert (last["name"], last["user"], last["outcome"]) == (method, "operator", Outcome.CONFIRMED)
-        assert (last["observed"], last["elapsed"], last["reason"]) == (observed, elapsed, "confirmed")
-    await scene.foreign.do("unsubscribe", name="observer", subscription="state")
+        assert await scene.fault("Read", nodesToRead=[item], **wanted) == status
 
 
-async def test_precondition_that_does_not_hold_refuses(at_rest: Scene) -> None:
-    assert (await at_rest.call("xw1.Standby"))["status"] == "Good"
-    result = await at_rest.call("xw1.StartSell")
-    assert (result["status"], result["outputs"]) == ("BadInvalidState", [])
-    last = await at_rest.last_command("xw1")
-    assert (last["name"], last["outcome"]) == ("StartSell", Outcome.REFUSED)
-    assert "nothing was written" in last["reason"]
-
-
-async def test_arguments_are_described(scene: Scene) -> None:
-    found = await scene.foreign.do("arguments_of", name="observer", method=site_node("xw1.SetLoadShave"))
-    assert [(each["name"], each["dataType"]) for each in found["inputs"]] == [
-        ("enable", "ns=0;i=1"),
-        ("amps", "ns=0;i=11"),
-    ]
-    assert "Unit: A. Range: 0 to 60." in found["inputs"][1]["description"]
-    assert [each["name"] for each in found["outputs"]] == ["Outcome", "Observed", "Elapsed", "Reason"]
+async def test_parts_of_arrays_texts_and_bytes_are_read(scene: Scene) -> None:
+    names = await scene.foreign.do("namespaces", name="observer")
+    assert len(names) == 5
+    for part, wanted in (
+        ("2", names[2:3]),
+        ("0:1", names[:2]),
+        ("3:99", names[3:]),  # what there is of it
+        ("1:2,0:3", [name[:4] for name in names[1:3]]),
+    ):
+        assert await read_part(scene, NAMESPACES, part) == ("Good", wanted), part
+    (members,) = await scene.read("xw1.inverter_status.EnumValues")
+    assert await read_part(scene, site_node("xw1.inverter_status.EnumValues"), "1:2") == ("Good", members["value"][1:3])
+    assert await read_part(scene, PRODUCT, "1:3") == ("Good", "rid")
+    assert await read_part(scene, PRODUCT, "4:99") == ("Good", "node")
+    _, schema = await read_part(scene, SCHEMA, "0:4")
+    assert base64.b64decode(schema) == b"<xs:s"
 
 
 @pytest.mark.parametrize(
-    ("inputs", "status", "results"),
+    ("node", "part", "status"),
     [
-        ((("Boolean", True),), "BadArgumentsMissing", []),
-        ((("Boolean", True), ("Double", 5), ("Double", 5)), "BadTooManyArguments", []),
-        ((("Boolean", True), ("String", "5")), "BadInvalidArgument", ["Good", "BadTypeMismatch"]),
-        ((("Int32", 1), ("Float", 5)), "BadInvalidArgument", ["BadTypeMismatch", "BadTypeMismatch"]),
-        ((("Boolean", True), ("Double", 61)), "BadOutOfRange", ["Good", "BadOutOfRange"]),
+        (NAMESPACES, "5", "BadIndexRangeNoData"),
+        (NAMESPACES, "50:60", "BadIndexRangeNoData"),
+        (NAMESPACES, "0:1,0:1,0:1", "BadIndexRangeNoData"),
+        (NAMESPACES, "2:1", "BadIndexRangeInvalid"),
+        (NAMESPACES, "1:1", "BadIndexRangeInvalid"),
+        (NAMESPACES, "one", "BadIndexRangeInvalid"),
+        (NAMESPACES, "-1", "BadIndexRangeInvalid"),
+        (SCHEMA, "99999999:100000000", "BadIndexRangeNoData"),
+        (site_node("xw1.ac_power"), "0", "BadIndexRangeNoData"),  # a number has no parts
+        (site_node("xw1.ac_power"), "0:1", "BadIndexRangeNoData"),
+        (site_node("xw1.ac_power.EURange"), "0", "BadIndexRangeNoData"),  # nor has a structure
     ],
 )
-async def test_wrong_arguments_are_refused(
-    scene: Scene, inputs: tuple[tuple[str, Any], ...], status: str, results: list[str]
-) -> None:
-    result = await scene.call("xw1.SetLoadShave", *inputs)
-    assert (result["status"], result["inputs"], result["outputs"]) == (status, results, [])
-
-
-@pytest.mark.parametrize("inputs", [(("Boolean", True),), (("Boolean", True), ("Double", 61))])
-async def test_last_command_tells_of_refused_arguments(scene: Scene, inputs: tuple[tuple[str, Any], ...]) -> None:
-    await scene.call("xw1.Standby", user="observer")  # something else was the last before
-    await scene.call("xw1.SetLoadShave", *inputs)
-    last = await scene.last_command("xw1")
-    assert (last["name"], last["user"], last["outcome"]) == ("SetLoadShave", "operator", Outcome.REFUSED)
-
-
-async def test_right_arguments_are_carried_out(scene: Scene) -> None:
-    result = await scene.call("xw1.SetLoadShave", ("Boolean", True), ("Double", 32.5))
-    assert result["status"] == "Good"
-    await until(scene.app, "xw1.load_shave_current", 32.5)
-    assert (await scene.read("xw1.load_shave_current"))[0]["value"] == 32.5
-
-
-async def test_number_that_is_no_command_is_refused(scene: Scene) -> None:
-    result = await scene.call("xw1.RunCommand", ("Int32", 7))
-    assert (result["status"], result["inputs"]) == ("BadOutOfRange", ["BadOutOfRange"])
-
-
-async def test_observer_is_refused(scene: Scene) -> None:
-    result = await scene.call("xw1.Standby", user="observer")
-    assert (result["status"], result["outputs"]) == ("BadUserAccessDenied", [])
-    last = await scene.last_command("xw1")
-    assert (last["user"], last["outcome"]) == ("observer", Outcome.REFUSED)
-    assert "needs the role Operator" in last["reason"]
-
-
-@pytest.mark.parametrize("user", ["operator", "engineer"])
-async def test_device_without_control_refuses_everybody(scene: Scene, user: str) -> None:
-    for method in ("StartSell", "Standby"):
-        result = await scene.call(f"xw2.{method}", user=user)
-        assert (result["status"], result["outputs"]) == ("BadNotExecutable", [])
-    last = await scene.last_command("xw2")
-    assert (last["user"], last["outcome"]) == (user, Outcome.REFUSED)
-    assert "control: true" in last["reason"]
-
-
-async def test_executable_says_who_may_call(scene: Scene) -> None:
-    methods = ("xw1.StartSell", "xw2.StartSell", "fc1.SetPower")
-    for user, allowed in (
-        ("observer", [False] * 3),
-        ("operator", [True, False, True]),
-        ("engineer", [True, False, True]),
-    ):
-        anybody = await scene.read(*methods, attribute="Executable", user=user)
-        assert [each["value"] for each in anybody] == [True, False, True]
-        this_user = await scene.read(*methods, attribute="UserExecutable", user=user)
-        assert [each["value"] for each in this_user] == allowed, user
-
-
-async def test_slow_command_keeps_no_read_waiting(at_rest: Scene) -> None:
-    slow = asyncio.create_task(at_rest.call("xw1.StartSell"))
-    for _ in range(5):
-        (value,) = await at_rest.read("xw1.ac_power", user="operator")
-        assert value["status"] == "Good"
-    assert not slow.done()
-    assert (await slow)["status"] == "Good"
-
-
-async def test_call_answers_pending_before_its_client_gives_up(at_rest: Scene) -> None:
-    result = await at_rest.call("xw1.StartSell", within_ms=1500)
-    assert result["status"] == "Uncertain"
-    outcome, _, elapsed, reason = (each["value"] for each in result["outputs"])
-    assert (outcome, reason) == (Outcome.UNCONFIRMED, "pending")
-    assert elapsed < 1500
-    last = await at_rest.last_command("xw1")
-    assert (last["outcome"], last["reason"]) == (Outcome.UNCONFIRMED, "pending")
-    await until(at_rest.app, "xw1.last_command_reason", "confirmed")
-    last = await at_rest.last_command("xw1")
-    assert (last["name"], last["outcome"]) == ("StartSell", Outcome.CONFIRMED)
-    assert last["elapsed"] > elapsed
-
-
-async def test_command_outlives_its_session(at_rest: Scene) -> None:
-    scene, foreign = at_rest, at_rest.foreign
-    await foreign.do("connect", name="victim", **scene.way("operator"))
-    slow = asyncio.create_task(scene.call("xw1.StartSell", user="victim"))
-    await until(scene.app, "xw1.sell_enabled", True)
-    assert sample(scene.app, "xw1.inverter_status").value == PASS_THROUGH
-    await foreign.do("lose", name="victim")
-    with pytest.raises(ForeignError):
-        await slow
-    await until(scene.app, "xw1.inverter_status", SELL)
-    await until(scene.app, "xw1.last_command_name", "StartSell")
-    last = await scene.last_command("xw1")
-    assert (last["user"], last["outcome"], last["reason"]) == ("operator", Outcome.CONFIRMED, "confirmed")
-
-
-# --- settings
-
-
-async def test_engineer_writes_a_setting(scene: Scene) -> None:
-    for wanted in (80.0, 80.0, 65.0):
-        assert await scene.write("xw1.max_charge_rate", wanted) == "Good"
-        (value,) = await scene.read("xw1.max_charge_rate")
-        assert (value["value"], value["status"]) == (wanted, "Good")
-        last = await scene.last_command("xw1")
-        assert (last["user"], last["outcome"]) == ("engineer", Outcome.CONFIRMED)
-        assert last["wanted"] == f"max_charge_rate = {wanted:g} %"
-
-
-async def test_setting_is_refused(scene: Scene) -> None:
-    assert await scene.write("xw1.max_charge_rate", 50, user="operator") == "BadUserAccessDenied"
-    assert await scene.write("xw1.max_charge_rate", 101) == "BadOutOfRange"
-    assert await scene.write("xw1.max_charge_rate", -1) == "BadOutOfRange"
-    assert await scene.write("xw1.max_charge_rate", 50, "Int32") == "BadTypeMismatch"
-    assert await scene.write("xw1.ac_power", 50) == "BadNotWritable"
-    assert await scene.write("xw2.max_charge_rate", 50) == "BadNotWritable"
-    assert await scene.write("xw1.nothing", 50) == "BadNodeIdUnknown"
-    assert (await scene.read("xw2.max_charge_rate"))[0]["value"] == 100
-
-
-async def test_access_level_says_who_may_write(scene: Scene) -> None:
-    paths = ("xw1.max_charge_rate", "xw2.max_charge_rate", "xw1.ac_power")
-    for user, allowed in (("observer", [1, 1, 5]), ("operator", [1, 1, 5]), ("engineer", [3, 1, 5])):
-        anybody = await scene.read(*paths, attribute="AccessLevel", user=user)
-        assert [each["value"] for each in anybody] == [3, 1, 5]
-        this_user = await scene.read(*paths, attribute="UserAccessLevel", user=user)
-        assert [each["value"] for each in this_user] == allowed, user
-
-
-# --- history
-
-
-async def recorded(scene: Scene, at_least: int) -> list[tuple[int, Any]]:
-    """Samples of the meter's frequency as the journal has them, in ms since 1970."""
-    journal = scene.app.journal
-    assert journal is not None
-    async with asyncio.timeout(40):
-        while True:
-            await journal.flush()
-            page = await journal.raw(METERED, None, None, limit=100_000, reverse=False, after=None)
-            if len(page.columns) >= at_least:
-                break
-            await asyncio.sleep(0.2)
-    return [(ms(ticks), value) for ticks, value in zip(page.columns.ticks, page.columns.values, strict=True)]
-
-
-def ms(ticks: int) -> int:
-    return round(ticks_to_datetime(ticks).timestamp() * 1000)
-
-
-async def history(scene: Scene, start: int | None, end: int | None, **how: Any) -> Any:
-    return await scene.foreign.do(
-        "history", name="observer", node=site_node(METERED), start=start, end=end, page=50, **how
-    )
-
-
-def all_values(pages: list[dict[str, Any]]) -> list[tuple[int, Any]]:
-    assert {page["status"] for page in pages} == {"Good"}
-    values = [value for page in pages for value in page["values"]]
-    assert {value["status"] for value in values} <= {"Good"}
-    return [(value["source"], value["value"]) for value in values]
-
-
-async def test_pages_of_history_add_up_to_the_whole(scene: Scene) -> None:
-    whole = await recorded(scene, 120)
-    assert all(one[0] < other[0] for one, other in pairwise(whole))
-    found = await history(scene, whole[0][0], whole[-1][0] + 1)
-    assert [len(page["values"]) for page in found["pages"][:-1]] == [50] * (len(whole) // 50 - (len(whole) % 50 == 0))
-    assert all_values(found["pages"]) == whole
-    # The end belongs to the next read, so that reads one after the other give each sample once.
-    parts = [await history(scene, *span) for span in ((whole[0][0], whole[70][0]), (whole[70][0], whole[-1][0] + 1))]
-    assert all_values(parts[0]["pages"]) + all_values(parts[1]["pages"]) == whole
-
-
-async def test_history_runs_backwards(scene: Scene) -> None:
-    whole = await recorded(scene, 120)
-    found = await history(scene, whole[-1][0], whole[0][0] - 1)
-    assert all_values(found["pages"]) == whole[::-1]
-
-
-async def test_history_without_an_end_goes_on_to_the_newest(scene: Scene) -> None:
-    whole = await recorded(scene, 120)
-    found = all_values((await history(scene, whole[0][0], None))["pages"])
-    assert found[: len(whole)] == whole
-    later = await recorded(scene, len(found))
-    assert found == later[: len(found)]
-
-
-async def test_bounds_are_given_where_they_are_asked_for(scene: Scene) -> None:
-    whole = await recorded(scene, 120)
-    start, end = whole[20][0] + 1, whole[90][0] + 1
-    found = await history(scene, start, end, bounds=True)
-    assert all_values(found["pages"]) == whole[20:92]
-
-
-async def test_reading_may_be_given_up(scene: Scene) -> None:
-    whole = await recorded(scene, 120)
-    found = await history(scene, whole[0][0], whole[-1][0], pages_at_most=1)
-    assert (found["complete"], found["released"]) == (False, "Good")
-
-
-async def test_nothing_recorded_is_good_no_data(scene: Scene) -> None:
-    found = await history(scene, 0, 1000)  # the first second of 1970
-    assert [(page["status"], page["values"]) for page in found["pages"]] == [("GoodNoData", [])]
+async def test_part_that_does_not_exist_is_refused(scene: Scene, node: str, part: str, status: str) -> None:
+    assert await read_part(scene, node, part) == (status, None)

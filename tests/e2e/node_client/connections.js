@@ -1,6 +1,7 @@
 // Applications (a certificate each), their connections and sessions.
 "use strict";
 
+const { readFileSync } = require("node:fs");
 const {
     AnonymousIdentityToken,
     MessageSecurityMode,
@@ -38,7 +39,15 @@ async function makeClient({ keys, policy = "Basic256Sha256", mode = "SignAndEncr
     });
 }
 
-function identity({ user, password }) {
+/** Who logs in: a name with a password, a certificate (files of both), or nobody. */
+function identity({ user, password, certificate, private_key }) {
+    if (certificate !== undefined) {
+        return {
+            type: UserTokenType.Certificate,
+            certificateData: readFileSync(certificate),
+            privateKey: readFileSync(private_key, "utf-8"),
+        };
+    }
     return user === undefined
         ? { type: UserTokenType.Anonymous }
         : { type: UserTokenType.UserName, userName: user, password };
