@@ -8,18 +8,25 @@ _LOG = logging.getLogger(__name__)
 
 
 class Damage:
-    """The damaged frames that were met, each counted once; the first is logged as an error, others for debugging."""
+    """Damaged frames and blocks that were met, each counted once; the first is logged as an error, others quietly."""
 
     def __init__(self) -> None:
-        self._frames: set[int] = set()
+        self._known: set[str] = set()
 
     def __len__(self) -> int:
-        return len(self._frames)
+        return len(self._known)
 
     def note(self, seq: int, error: Exception) -> None:
         """Count a frame that cannot be read."""
-        if seq in self._frames:
+        self._note(f"frame {seq}", error)
+
+    def note_block(self, tag: int, t_min: int, error: Exception) -> None:
+        """Count a block that cannot be read."""
+        self._note(f"block {tag}/{t_min}", error)
+
+    def _note(self, what: str, error: Exception) -> None:
+        if what in self._known:
             return
-        level = logging.DEBUG if self._frames else logging.ERROR
-        self._frames.add(seq)
-        _LOG.log(level, "journal frame %d is damaged and is skipped, the others are not touched: %s", seq, error)
+        level = logging.DEBUG if self._known else logging.ERROR
+        self._known.add(what)
+        _LOG.log(level, "journal %s is damaged and is skipped, the others are not touched: %s", what, error)

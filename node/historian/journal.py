@@ -20,7 +20,7 @@ from node.historian.database import WrongDatabase
 from node.historian.disk import STOP_S, Disk
 from node.historian.history import Columns, HistoryUnavailable, Page, Position
 from node.historian.intake import Intake
-from node.historian.reader import Request, read
+from node.historian.reader import Reader, Request
 from node.historian.report import JournalState, Report
 from node.historian.writer import Also, Writer
 
@@ -81,6 +81,7 @@ class Journal:
         self._intake = Intake(image, queue_samples)
         self.acknowledged = 0
         self.damage = Damage()
+        self._reader = Reader(self.damage)
         self.committed: list[Callable[[], None]] = []
         self.companions: list[Companion] = []
         self._report = Report(image, clock)
@@ -300,4 +301,4 @@ class Journal:
         if self._disk.reading is None and self.state is JournalState.OFF:
             await self.flush()
         waiting = Columns() if slot is None else self._intake.copy_of(slot, request.low, request.high)
-        return await self.read_disk(partial(read, request=request, waiting=waiting, damage=self.damage))
+        return await self.read_disk(partial(self._reader.read, request=request, waiting=waiting))

@@ -1,24 +1,30 @@
-"""Reads one tag out of the frames in the order of time. Pure but for the connection; runs on its thread.
+"""Reads one tag in the order of time: out of blocks, frames, and what waits for its commit. Runs on a thread.
 
-Frames overlap in time where samples came late. They are taken up in the order of their first time, and a
-sample is given when no later one to be taken up can lie before it; so memory holds what overlaps and not the range.
+The blocks of a tag do not overlap; frames overlap with each other and with blocks where samples came late. They are
+taken up in the order of their first time, and samples are given when nothing that is still to be taken up can lie
+before them; so memory holds what overlaps and not the range.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
-from heapq import heappop, heappush
-from typing import Final
+from typing import Final, NamedTuple
 
-from address_space.model import Value
+from node.historian.block import BlockDamaged, decode
 from node.historian.damage import Damage
 from node.historian.database import is_corrupt
-from node.historian.frame import Frame, FrameDamaged
+from node.historian.heads import Heads
 from node.historian.history import Columns, Page, Position
+from node.historian.pieces import Piece, Sweep, cut, extend, in_order, within, without_deletions
+from node.historian.writer import DATA_LOST
 
 # Samples that wait for their commit are newer than any frame.
 _WAITING: Final = 2**63 - 1
+# Keys of blocks are fetched in growing portions: a bound needs one, a page of 10,000 about twenty.
+_FIRST_KEYS, _MOST_KEYS = 2, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,94 +38,158 @@ class Request:
     reverse: bool
 
 
-def read(connection: sqlite3.Connection, request: Request, waiting: Columns, damage: Damage) -> Page:
-    """The page of a request from the file and from what `waiting` has of this tag and interval.
+class _Key(NamedTuple):
+    """Where samples lie: a frame when `tag` is 0, else a block."""
+
+    t_min: int
+    t_max: int
+    seq: int
+    tag: int
+
+
+class Reader:
+    """Reads for one connection at a time, and remembers between reads what frames it has."""
+
+    def __init__(self, damage: Damage) -> None:
+        self._damage = damage
+        self._heads: Heads | None = None
+
+    def read(self, connection: sqlite3.Connection, request: Request, waiting: Columns) -> Page:
+        """The page of a request from one state of the file, and from what `waiting` has of this tag and interval.
+
+        Raises sqlite3.Error.
+        """
+        connection.execute("BEGIN")
+        try:
+            return self.page(connection, request, waiting)
+        finally:
+            connection.execute("ROLLBACK")
+
+    def page(self, connection: sqlite3.Connection, request: Request, waiting: Columns) -> Page:
+        """As `read`, inside of a transaction of the caller."""
+        heads = self._heads
+        if heads is None or heads.connection is not connection:
+            heads = self._heads = Heads(connection, self._damage)
+        heads.refresh()
+        found = connection.execute("SELECT id FROM tag WHERE path = ?", (request.tag,)).fetchone()
+        return _Reading(heads, request, found[0] if found else 0, self._damage).run(waiting)
+
+
+class _Reading:
+    """One pass over an interval."""
+
+    def __init__(self, heads: Heads, request: Request, tag: int, damage: Damage) -> None:
+        self._heads = heads
+        self._request = request
+        self._tag = tag
+        self._damage = damage
+        self._sweep = Sweep(reverse=request.reverse)
+        self._page = Columns()
+
+    def run(self, waiting: Columns) -> Page:
+        """Take up sources until the page is full, and know whether more lies behind it."""
+        request, limit, sweep = self._request, self._request.limit, self._sweep
+        sweep.take_up(Piece(_WAITING, within(in_order(waiting), request.low, request.high)))
+        for key in self._sources():
+            self._give(key.t_max if request.reverse else key.t_min)
+            if len(self._page) > limit:
+                break
+            sweep.take_up(self._piece(key))
+        else:
+            self._give(None)
+        page = self._page
+        if len(page) <= limit:
+            return Page(page, None)
+        page = cut(page, 0, limit)
+        return Page(page, Position(page.ticks[-1]))
+
+    def _give(self, bound: int | None) -> None:
+        part = without_deletions(self._sweep.give(bound))
+        if self._request.reverse:
+            part = Columns(part.ticks[::-1], part.values[::-1], part.statuses[::-1])
+        if len(self._page):
+            extend(self._page, part)
+        elif len(part):
+            self._page = Columns(part.ticks[:], part.values[:], part.statuses[:])
+
+    # --- where samples are
+
+    def _sources(self) -> Iterator[_Key]:
+        """Frames and blocks in the order in which they begin on the way."""
+        if not self._tag:
+            return
+        low, high, reverse = self._request.low, self._request.high, self._request.reverse
+        frames = [_Key(*row, 0) for row in self._heads.between(low, high)]
+        frames.sort(key=(lambda key: key.t_max) if reverse else (lambda key: -key.t_min))
+        for block in self._backward() if reverse else self._forward():
+            while frames and (frames[-1].t_max >= block.t_max if reverse else frames[-1].t_min <= block.t_min):
+                yield frames.pop()
+            yield block
+        while frames:
+            yield frames.pop()
+
+    def _forward(self) -> Iterator[_Key]:
+        low, high, count = self._request.low, self._request.high, _FIRST_KEYS
+        rows = self._keys("t_min <= ? ORDER BY t_min DESC", low, 1)
+        if rows and rows[0].t_max >= low:
+            yield rows[0]
+        while rows := self._keys("t_min > ? ORDER BY t_min", low, count):
+            for row in rows:
+                if row.t_min > high:
+                    return
+                yield row
+            low, count = rows[-1].t_min, min(_MOST_KEYS, 4 * count)
+
+    def _backward(self) -> Iterator[_Key]:
+        low, high, count = self._request.low, self._request.high, _FIRST_KEYS
+        where = "t_min <= ? ORDER BY t_min DESC"
+        while rows := self._keys(where, high, count):
+            for row in rows:
+                if row.t_max < low:
+                    return
+                yield row
+            where = "t_min < ? ORDER BY t_min DESC"
+            high, count = rows[-1].t_min, min(_MOST_KEYS, 4 * count)
+
+    def _keys(self, where: str, bound: int, count: int) -> list[_Key]:
+        # The condition is one of the constants above.
+        query = f"SELECT t_min, t_max, seq, tag FROM block WHERE tag = ? AND {where} LIMIT ?"  # noqa: S608
+        rows = self._heads.connection.execute(query, (self._tag, bound, count))
+        return [_Key(*row) for row in rows]
+
+    # --- what is there
+
+    def _piece(self, key: _Key) -> Piece:
+        low, high = self._request.low, self._request.high
+        if key.tag:
+            columns = read_block(self._heads.connection, key.tag, key.t_min, self._damage, low, high)
+        else:
+            frame = self._heads.frame(key.seq)
+            columns = Columns() if frame is None else within(in_order(frame.of(self._tag)), low, high)
+        return Piece(key.seq, columns)
+
+
+def read_block(
+    connection: sqlite3.Connection,
+    tag: int,
+    t_min: int,
+    damage: Damage,
+    low: int = -(2**63),
+    high: int = 2**63 - 1,
+) -> Columns:
+    """The samples of a block in an interval; those of a damaged one are one sample that says Bad_DataLost.
 
     Raises sqlite3.Error.
     """
-    connection.execute("BEGIN")  # one state of the file for all statements
     try:
-        sweep = _Sweep(connection, request, damage)
-        sweep.buffer(waiting, _WAITING)
-        found = connection.execute("SELECT id FROM tag WHERE path = ?", (request.tag,)).fetchone()
-        if found is not None:
-            sweep.plan(found[0])
-        return sweep.run()
-    finally:
-        connection.execute("ROLLBACK")
-
-
-class _Sweep:
-    """One pass over the interval. Keys are times, negated when it runs backwards, so the lowest key is next."""
-
-    def __init__(self, connection: sqlite3.Connection, request: Request, damage: Damage) -> None:
-        self._connection = connection
-        self._request = request
-        self._damage = damage
-        self._sign = -1 if request.reverse else 1
-        self._tag = 0
-        self._sources: list[tuple[int, int]] = []  # first key, frame
-        self._keys: list[int] = []
-        self._samples: dict[int, tuple[int, Value | None, int]] = {}  # by key: frame, value, status
-
-    def plan(self, tag: int) -> None:
-        """Queue the frames of the interval."""
-        self._tag = tag
-        frames = self._connection.execute(
-            "SELECT seq, t_min, t_max FROM frame WHERE t_max >= ? AND t_min <= ?",
-            (self._request.low, self._request.high),
-        )
-        for seq, t_min, t_max in frames:
-            heappush(self._sources, (self._first_key(t_min, t_max), seq))
-
-    def _first_key(self, t_min: int, t_max: int) -> int:
-        return -t_max if self._request.reverse else t_min
-
-    def run(self) -> Page:
-        """Take up sources until the page is full, and know whether more lies behind it."""
-        limit = self._request.limit
-        page = Columns()
-        while self._sources and len(page) <= limit:
-            self._give(page, self._sources[0][0])
-            if len(page) <= limit:
-                self._take_up(*heappop(self._sources))
-        self._give(page, None)
-        if len(page) <= limit:
-            return Page(page, None)
-        page.ticks.pop()
-        page.values.pop()
-        page.statuses.pop()
-        return Page(page, Position(page.ticks[-1]))
-
-    def _give(self, page: Columns, bound: int | None) -> None:
-        """Move samples with keys below `bound` to the page, one more than its limit at most."""
-        keys, limit = self._keys, self._request.limit
-        while keys and (bound is None or keys[0] < bound) and len(page) <= limit:
-            key = heappop(keys)
-            _seq, value, status = self._samples.pop(key)
-            page.append(self._sign * key, value, status)
-
-    def _take_up(self, _key: int, first: int) -> None:
-        try:
-            row = self._connection.execute("SELECT data FROM frame WHERE seq = ?", (first,)).fetchone()
-            if row is not None:
-                self.buffer(Frame(row[0]).of(self._tag), first)
-        except FrameDamaged as error:
-            self._damage.note(first, error)
-        except sqlite3.DatabaseError as error:
-            if not is_corrupt(error):
-                raise
-            self._damage.note(first, error)
-
-    def buffer(self, samples: Columns, seq: int) -> None:
-        """Hold samples of the interval; of two with one time the one that was written last stays."""
-        low, high, sign = self._request.low, self._request.high, self._sign
-        for ticks, value, status in zip(samples.ticks, samples.values, samples.statuses, strict=True):
-            if not low <= ticks <= high:
-                continue
-            known = self._samples.get(sign * ticks)
-            if known is None:
-                heappush(self._keys, sign * ticks)
-            elif known[0] > seq:
-                continue
-            self._samples[sign * ticks] = (seq, value, status)
+        row = connection.execute("SELECT data FROM block WHERE tag = ? AND t_min = ?", (tag, t_min)).fetchone()
+        return decode(row[0], low, high) if row is not None else Columns()
+    except BlockDamaged as error:
+        damage.note_block(tag, t_min, error)
+    except sqlite3.DatabaseError as error:
+        if not is_corrupt(error):
+            raise
+        damage.note_block(tag, t_min, error)
+    if not low <= t_min <= high:
+        return Columns()
+    return Columns(array("q", [t_min]), [None], array("I", [DATA_LOST]))
