@@ -229,6 +229,21 @@ class FunctionalGroup(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingRule:
+    """Which samples of a historized point history gets; those whose quality changed always.
+
+    At the time of every answer that was left out, the recorded sample before it and the straight line between its
+    recorded neighbours differ from it by the deadband at most.
+    """
+
+    on_change: bool = True  # record when the value changed, by more than the deadband if there is one
+    deadband: float = 0.0  # in the point's unit, or in percent of its range; numbers only
+    percent: bool = False
+    every_s: float | None = None  # record the newest answer so often too
+    heartbeat_s: float | None = None  # record an unchanged answer when nothing was recorded for so long
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """One named quantity that every device of a model has.
 
@@ -248,6 +263,7 @@ class Point:
     readable: bool = True  # False for a trigger that the device does not show again; it never has a value
     writable: bool = False  # a setting that an Engineer may write; needs `range` or `enumeration`
     historize: bool = False
+    record: RecordingRule | None = None  # None = as the site says for all; every change if it says nothing
     from_class: bool = False  # declared by the device class, the same for every brand
     stale_after_s: float | None = None
     bad_after_s: float | None = None
