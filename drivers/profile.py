@@ -24,7 +24,8 @@ from drivers.profile_commands import build_commands, build_identify, build_simul
 from drivers.profile_draft import Draft
 from drivers.profile_parameters import apply, substitute
 from drivers.profile_points import build_points
-from drivers.profile_schema import SCHEMA_ID, ProfileFile, json_schema, sentence
+from drivers.profile_recording import misfits, records
+from drivers.profile_schema import SCHEMA_ID, ProfileFile, RecordEntry, json_schema, sentence
 from drivers.spec import ModbusLimits, PollGroup, Profile
 from drivers.yaml_lines import Document, Lines, load
 
@@ -53,6 +54,7 @@ class PointOverride:
     description: str | None = None
     range: Range | None = None
     historize: bool | None = None
+    record: RecordEntry | None = None
 
 
 def shipped_profiles() -> Mapping[str, Path]:
@@ -199,7 +201,7 @@ def _without(data: dict[str, Any], broken: set[KeyPath]) -> dict[str, Any]:
     if ("device",) in broken:
         given = data.get("device")
         said = given.get("class") if isinstance(given, dict) else None
-        if said in {device_class.value for device_class in CLASSES}:
+        if isinstance(said, str) and said in {device_class.value for device_class in CLASSES}:
             kept["device"] = {**_STAND_INS["device"], "class": said}
         else:
             _leave_out_classes(kept, broken)
@@ -235,6 +237,8 @@ def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
         whole = {**simple, **entry}
         if "sentinels" in defaults and whole.get("type") == defaults.get("type"):
             whole.setdefault("sentinels", defaults["sentinels"])
+        if "record" in entry and "historize" not in entry:
+            whole.pop("historize", None)
         own = entry.get("write", {})
         if entry.get("access") in ("rw", "w") and isinstance(defaults.get("write"), dict) and isinstance(own, dict):
             whole["write"] = {**defaults["write"], **own}
@@ -336,11 +340,14 @@ def _override(profile: Profile, overrides: Mapping[str, PointOverride], problems
                 problems.append(Problem(_ORIGIN, 0, f"{path}.range", said))
                 continue
             settings[point_id] = replace(setting, range=override.range)
-        points[position] = replace(
+        point = replace(
             point,
             label=point.label if override.label is None else override.label,
             description=point.description if override.description is None else override.description,
             range=point.range if override.range is None else override.range,
-            historize=point.historize if override.historize is None else override.historize,
         )
+        points[position] = records(point, override.record, override.historize)
+        if override.record is not None:
+            for key, text in misfits(points[position]):
+                problems.append(Problem(_ORIGIN, 0, f"{path}.record.{key}".rstrip("."), text))
     return replace(profile, model=replace(profile.model, points=tuple(points)), settings=settings)

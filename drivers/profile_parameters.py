@@ -8,8 +8,9 @@ from typing import Any, Final
 from address_space.classes import CLASSES
 from address_space.model import Value
 from address_space.units import UNITS
+from drivers.duration import duration_s
 from drivers.problems import KeyPath, Problem, one_of
-from drivers.profile_schema import PARAMETER_REFERENCE, ParameterEntry, duration_s, parameter
+from drivers.profile_schema import PARAMETER_REFERENCE, ParameterEntry, parameter
 from drivers.yaml_lines import Document
 
 _WRITTEN: Final = "value"  # `$value` in simulate is the written value

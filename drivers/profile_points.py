@@ -12,6 +12,7 @@ from address_space.model import DataType, Enumeration, FunctionalGroup, Point, P
 from address_space.units import UNITS
 from drivers.problems import KeyPath, one_of
 from drivers.profile_draft import Draft, DraftPoint
+from drivers.profile_recording import misfits, records
 from drivers.profile_schema import PointEntry
 from drivers.spec import BitField, LineSource, RawType, RegisterSource, SettingSpec, Source, Table
 
@@ -174,7 +175,7 @@ def _point(draft: Draft, item: DraftPoint, source: Source | None) -> Point | Non
     if entry.range is not None and point.enumeration is not None:
         draft.add((*item.path, "range"), "a state or a flag has no range; its enumeration says what it may be")
     suffix = f" {item.suffix}" if item.suffix else ""
-    return replace(
+    point = replace(
         point,
         label=f"{entry.label}{suffix}" if entry.label else point.label,
         description=(
@@ -183,10 +184,13 @@ def _point(draft: Draft, item: DraftPoint, source: Source | None) -> Point | Non
         range=point.range if entry.range is None else Range(*entry.range),
         readable=entry.access != "w",
         writable=entry.access in ("rw", "w"),
-        historize=point.historize if entry.historize is None else entry.historize,
         stale_after_s=stale_s,
         bad_after_s=bad_s,
     )  # fmt: skip
+    point = records(point, entry.record, entry.historize)
+    for key, text in misfits(point):
+        draft.add((*item.path, "record", *([key] if key else [])), text)
+    return point
 
 
 def _ages(draft: Draft, item: DraftPoint) -> tuple[float | None, float | None, bool]:

@@ -10,16 +10,19 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 
-from address_space.model import DeviceClass, FunctionalGroup, PointKind
+from address_space.model import DeviceClass, FunctionalGroup, PointKind, RecordingRule
+from drivers.duration import DURATION, duration_s
 from drivers.spec import RawType, Table, WordOrder
 
 SCHEMA_ID: Final = "gridnode/profile@1"
 PROVENANCE: Final = ("guessed", "documented", "simulated", "hardware")
 PARAMETER_REFERENCE: Final = re.compile(r"\$[a-z][a-z0-9_]*")
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)")
-_SECONDS: Final = {"ms": 0.001, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+_PERCENT: Final = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+# Rules by the clock are looked at so often at most.
+_SHORTEST_S: Final = 0.1
 
 POINT_ID: Final = r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$"
 COMMAND_ID: Final = r"^([A-Z][a-z0-9]*)+$"
@@ -33,14 +36,6 @@ Scalar = bool | int | float | str
 
 
 # --- values that people write in more than one way -----------------------------------------------------
-
-
-def duration_s(value: object) -> float:
-    """Seconds of a duration as it is written, `100ms`, `1s`, `5m`, `2h`; ValueError for anything else."""
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError(f"{value!r} is no duration; write it with its unit: 100ms, 1s, 5m, 2h")
-    return float(match[1]) * _SECONDS[match[2]]
 
 
 def _period(value: object) -> float | None:
@@ -107,6 +102,21 @@ def _enum(value: object) -> object:
     raise ValueError("must be the name of a table under `enumerations`, or the table itself: {0: Off, 1: On}")
 
 
+def _deadband(value: object) -> float | str:
+    if isinstance(value, str) and (match := _PERCENT.fullmatch(value)) is not None and 0 < float(match[1]) <= 100:
+        return f"{float(match[1])}%"
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf"):
+        return float(value)
+    raise ValueError(f"must be a number above 0 in the point's unit, or a part of its range, 0.5%; it is {value!r}")
+
+
+def _interval(value: object) -> float:
+    seconds = duration_s(value)
+    if seconds < _SHORTEST_S:
+        raise ValueError(f"must be at least {_SHORTEST_S * 1000:.0f}ms")
+    return seconds
+
+
 def _schema(**schema: Any) -> WithJsonSchema:
     return WithJsonSchema(schema)
 
@@ -114,8 +124,14 @@ def _schema(**schema: Any) -> WithJsonSchema:
 _NUMBER: Final = {"type": "number"}
 _ANY_SCALAR: Final = {"type": ["number", "string", "boolean"]}
 Number = Annotated[float, Field(strict=True, allow_inf_nan=True)]
-Duration = Annotated[float, BeforeValidator(duration_s), _schema(type="string", pattern=f"^{_DURATION.pattern}$")]
+Duration = Annotated[float, BeforeValidator(duration_s), _schema(type="string", pattern=f"^{DURATION.pattern}$")]
 Period = Annotated[float | None, BeforeValidator(_period), _schema(type="string", description="1s, 100ms, or start")]
+Interval = Annotated[float, BeforeValidator(_interval), _schema(type="string", pattern=f"^{DURATION.pattern}$")]
+Deadband = Annotated[
+    Any,
+    BeforeValidator(_deadband),
+    _schema(anyOf=[{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": f"^{_PERCENT.pattern}$"}]),
+]
 AnyScalar = Annotated[Any, BeforeValidator(_scalar), _schema(**_ANY_SCALAR)]
 Addresses = Annotated[
     tuple[int, ...],
@@ -236,6 +252,37 @@ class DefaultsEntry(_Strict):
     write: WriteEntry | None = None  # of points with access rw or w, key by key
 
 
+class RecordEntry(_Strict):
+    """Which samples of a point go to the journal; those whose quality changed always do."""
+
+    on_change: Annotated[bool, Field(strict=True)] | None = Field(
+        None, description="Record changes of the value; by default unless `every` stands without `deadband`."
+    )
+    deadband: Deadband | None = Field(
+        None, description="Least change that counts: 0.5 in the point's unit, or 1% of its range."
+    )
+    every: Interval | None = Field(None, description="Record the newest answer at this rate.")
+    heartbeat: Interval | None = Field(
+        None, description="Record an unchanged answer when nothing was recorded for so long."
+    )
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> RecordEntry:
+        if self.on_change is False and self.every is None:
+            raise ValueError("records nothing: on_change: false needs `every`")
+        if self.on_change is False and self.deadband is not None:
+            raise ValueError("a deadband is for changes, and on_change: false records none")
+        return self
+
+    @property
+    def rule(self) -> RecordingRule:
+        """As the model has it."""
+        on_change = self.on_change if self.on_change is not None else self.every is None or self.deadband is not None
+        percent = isinstance(self.deadband, str)
+        deadband = float(str(self.deadband).removesuffix("%")) if self.deadband is not None else 0.0
+        return RecordingRule(on_change, deadband, percent, self.every, self.heartbeat)
+
+
 class PointEntry(_Strict):
     """One point, or with `index` several of a kind."""
 
@@ -268,6 +315,7 @@ class PointEntry(_Strict):
     label: Text | None = None
     description: Text | None = None
     historize: Flag | None = None
+    record: RecordEntry | None = None
 
 
 # --- commands ----------------------------------------------------------------------------------------------

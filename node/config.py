@@ -13,6 +13,7 @@ from node.config_computed import computed_devices
 from node.config_devices import devices
 from node.config_draft import Draft, draft, unknown
 from node.config_schema import json_schema
+from node.historian.retention_rule import MIN_BYTES, RetentionRule
 from node.logs import PARTS
 from node.server.host_names import address_of, normal_name
 from node.server.limits import Limits
@@ -22,7 +23,10 @@ __all__ = ["SiteCheck", "check_site", "load_site", "site_schema"]
 
 log = logging.getLogger("node.config")
 
+_COMMIT_S = 1.0
 _COMMIT_MAX_S = 60.0
+# A commit writes some pages however few samples it has; five times fewer commits halve what a card is written.
+_COMMIT_SD_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,7 @@ def check_site(path: Path) -> SiteCheck:
     found = devices(work, channels)
     models = {device_id: device.model for device_id, device in found.devices.items()}
     computed, rules = computed_devices(work, models)
-    if work.file.history.commit_interval > _COMMIT_MAX_S:
-        work.add(("history", "commit_interval"), f"must be at most 60s; it is {work.file.history.commit_interval:g}s")
+    history = _history(work)
     if work.problems:
         raise ConfigError(work.problems)
     file = work.file
@@ -70,7 +73,7 @@ def check_site(path: Path) -> SiteCheck:
         pki=state / "pki" if file.pki is None else (work.folder / file.pki).resolve(),
         server=server,
         logging=LoggingConfig(file.logging.format, file.logging.level, dict(file.logging.levels)),
-        history=HistoryConfig(file.history.enabled, file.history.commit_interval),
+        history=history,
         simulate=SimulateConfig(file.simulate.enabled, file.simulate.seed),
         buses=tuple(channels[bus_id] for bus_id in file.buses),
         devices=tuple(everything[device_id] for device_id in file.devices),
@@ -114,6 +117,23 @@ def _server(work: Draft) -> ServerConfig:
         limits=_limits(work),
         revocation=security.revocation,
     )
+
+
+def _history(work: Draft) -> HistoryConfig:
+    entry = work.file.history
+    interval_s = entry.commit_interval
+    if interval_s is None:
+        interval_s = _COMMIT_SD_S if entry.sd_card else _COMMIT_S
+    if interval_s > _COMMIT_MAX_S:
+        work.add(("history", "commit_interval"), f"must be at most 60s; it is {interval_s:g}s")
+    rule = None if entry.record is None else entry.record.rule
+    if rule is not None and rule.deadband and not rule.percent:
+        text = "must be a percentage here, 0.5% for example: the points have different units"
+        work.add(("history", "record", "deadband"), text)
+    if entry.max_size is not None and entry.max_size < MIN_BYTES:
+        work.add(("history", "max_size"), f"must be at least {MIN_BYTES // 1_000_000}MB")
+    limits = RetentionRule(entry.max_age, entry.max_size, entry.min_free, entry.when_full)
+    return HistoryConfig(entry.enabled, interval_s, entry.sd_card, rule, limits)
 
 
 def _limits(work: Draft) -> Limits:

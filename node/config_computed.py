@@ -8,6 +8,7 @@ from dataclasses import replace
 from address_space.classes import CLASSES, SYSTEM_POINTS
 from address_space.model import DataType, Device, DeviceModel, Point, PointKind, Range, device_model
 from drivers.problems import KeyPath
+from drivers.profile_recording import misfits
 from drivers.spec import ComputedPoint, Function
 from node.config_draft import Draft, unknown
 from node.config_schema import ComputedEntry, DeviceEntry
@@ -78,8 +79,10 @@ def _point(
     if len(units) > 1:
         draft.add(path, f"all points must have the same unit; they have {' and '.join(units)}")
         return None
-    point = _merged(point_id, function, entry, points, words)
-    return _in_class(draft, path, device, point, entry), ComputedPoint(point_id, function, tuple(good))
+    point = _in_class(draft, path, device, _merged(point_id, function, entry, points, words), entry)
+    for key, text in misfits(point):
+        draft.add((*path[:-1], "record", *([key] if key else [])), text)
+    return point, ComputedPoint(point_id, function, tuple(good))
 
 
 def _input(draft: Draft, path: KeyPath, word: str, models: Mapping[str, DeviceModel]) -> _Input | None:
@@ -124,6 +127,7 @@ def _merged(
         unit=points[0].unit,
         range=Range(*entry.range) if entry.range is not None else _range(function, points),
         historize=entry.historize,
+        record=None if entry.record is None else entry.record.rule,
     )
 
 

@@ -167,7 +167,7 @@ class _Library:
 
 def _override(entry: OverrideEntry) -> PointOverride:
     limits = None if entry.range is None else Range(*entry.range)
-    return PointOverride(entry.label, entry.description, limits, entry.historize)
+    return PointOverride(entry.label, entry.description, limits, entry.historize, entry.record)
 
 
 def _with_ages(profile: Profile, entries: Mapping[str, OverrideEntry]) -> Profile:

@@ -5,14 +5,17 @@ Every description here is the one line that editors and docs/site-file.md show.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from address_space.model import DeviceClass
-from drivers.profile_schema import duration_s
+from drivers.duration import duration_s
+from drivers.profile_schema import RecordEntry
 from drivers.spec import Function, WordOrder
+from node.historian.retention_rule import WhenFull
 from node.server.revocation import RevocationRule
 from node.site import LogFormat
 
@@ -20,6 +23,8 @@ SITE_ID: Final = r"^[a-z0-9_-]+$"
 NAME: Final = r"^[A-Za-z][A-Za-z0-9_]*$"
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 _MAX_NAME: Final = 64
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(kB|MB|GB|TB)")
+_BYTES: Final = {"kB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000, "TB": 1_000_000_000_000}
 
 
 def _positive_duration(value: object) -> float:
@@ -50,6 +55,13 @@ def _level(value: object) -> object:
     raise ValueError(f"must be {', '.join(LEVELS[:-1])} or {LEVELS[-1]}; it is {value!r}")
 
 
+def _size(value: object) -> int:
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{value!r} is no size; write it with its unit: 500MB, 4GB")
+    return int(float(match[1]) * _BYTES[match[2]])
+
+
 def _schema(**schema: Any) -> WithJsonSchema:
     return WithJsonSchema(schema)
 
@@ -62,6 +74,7 @@ Pair = Annotated[
     BeforeValidator(_pair),
     _schema(type="array", items={"type": "number"}, minItems=2, maxItems=2),
 ]
+Size = Annotated[int, BeforeValidator(_size), _schema(type="string", pattern=f"^{_SIZE.pattern}$")]
 Level = Annotated[str, BeforeValidator(_level), _schema(type="string", enum=list(LEVELS))]
 Scalar = Annotated[Any, BeforeValidator(_scalar), _schema(type=["number", "string", "boolean"])]
 Text = Annotated[str, Field(strict=True)]
@@ -144,7 +157,21 @@ class HistoryEntry(_Strict):
     """The local journal."""
 
     enabled: Flag = Field(True, description="Record the historized points.")
-    commit_interval: Duration = Field(1.0, description="Samples reach the disk at least so often, up to 60s.")
+    commit_interval: Duration | None = Field(
+        None, description="Samples reach the disk at least so often, up to 60s; by default 1s, on an SD card 5s."
+    )
+    sd_card: Flag = Field(False, description="Write less often and in larger pieces, which wears a card out less.")
+    record: RecordEntry | None = Field(
+        None, description="Recording of measured numbers and counters that have no rule of their own."
+    )
+    max_age: Duration | None = Field(None, description="What is older may go; without it only space is a limit.")
+    max_size: Size | None = Field(
+        None, description="Bytes on disk; by default 4GB, or a fifth of the free space if that is less."
+    )
+    min_free: Size | None = Field(
+        None, description="Free space left to others; by default 512MB, or a tenth of a small partition."
+    )
+    when_full: WhenFull = Field(WhenFull.KEEP_NEW, description="keep_new deletes the oldest; keep_old stops recording.")
 
 
 class SimulateEntry(_Strict):
@@ -196,6 +223,9 @@ class PointOverride(_Strict):
     range: Pair | None = Field(None, description="[low, high], shown to clients as EURange.")
     stale_after: Duration | None = Field(None, description="Age at which Good turns Uncertain.")
     bad_after: Duration | None = Field(None, description="Age at which it turns Bad.")
+    record: RecordEntry | None = Field(
+        None, description="Which of its samples are recorded, in place of the profile's."
+    )
 
 
 class ComputedEntry(_Strict):
@@ -209,6 +239,7 @@ class ComputedEntry(_Strict):
     description: Word | None = Field(None, description="What it is.")
     range: Pair | None = Field(None, description="[low, high] in the unit of the inputs.")
     historize: Flag = Field(True, description="Record it in the journal.")
+    record: RecordEntry | None = Field(None, description="Which of its samples are recorded.")
 
     @property
     def functions(self) -> Mapping[Function, tuple[str, ...]]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from address_space.model import Device
+from address_space.model import Device, RecordingRule
 from drivers.spec import BusConfig, BusUnit, ComputedPoint, Profile
+from node.historian.retention_rule import RetentionRule
 from node.server.limits import Limits
 from node.server.revocation import RevocationRule
 
@@ -62,6 +63,9 @@ class HistoryConfig:
 
     enabled: bool = True
     commit_interval_s: float = 1.0
+    sd_card: bool = False  # the file is on a card that wears out by being written to
+    record: RecordingRule | None = None  # of measured numbers and counters without a rule of their own
+    retention: RetentionRule = field(default_factory=RetentionRule)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from address_space.model import ticks_to_datetime
-from drivers.profile_schema import duration_s
+from drivers.duration import duration_s
 
 
 def shown(ticks: int | None) -> str:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from address_space.model import DeviceClass, PointKind, Range
+from address_space.model import DeviceClass, PointKind, Range, RecordingRule
 from drivers.problems import ConfigError
 from drivers.spec import Function, SerialLine, TcpPeer, WordOrder
 from node.config import check_site, load_site
+from node.historian.retention_rule import RetentionRule, WhenFull
 from node.server.limits import Limits
 from node.server.revocation import RevocationRule
 from node.site import LogFormat, site_buses, site_units
@@ -101,6 +102,13 @@ CASES = {
     "log part that is none": (changed("site: demo", "site: demo\nlogging: {levels: {nope.nope: info}}"), "2: logging.levels.nope.nope: nothing logs under this name or below it (allowed: address_space, drivers, node, asyncua"),
     "log format": (changed("site: demo", "site: demo\nlogging: {format: xml}"), "2: logging.format: must be text or json; it is 'xml'"),
     "commits too rare": (changed("site: demo", "site: demo\nhistory: {commit_interval: 5m}"), "2: history.commit_interval: must be at most 60s; it is 300s"),
+    "absolute deadband for all": (changed("site: demo", "site: demo\nhistory: {record: {deadband: 2}}"), "2: history.record.deadband: must be a percentage here"),
+    "rule for all that records nothing": (changed("site: demo", "site: demo\nhistory: {record: {on_change: false}}"), "2: history.record: records nothing"),
+    "size without unit": (changed("site: demo", "site: demo\nhistory: {max_size: 4}"), "2: history.max_size: 4 is no size; write it with its unit: 500MB, 4GB"),
+    "size that is too small": (changed("site: demo", "site: demo\nhistory: {max_size: 1MB}"), "2: history.max_size: must be at least 32MB"),
+    "policy that is none": (changed("site: demo", "site: demo\nhistory: {when_full: stop}"), "2: history.when_full: must be keep_new or keep_old"),
+    "deadband of a state": (with_device("  b:\n    profile: schneider.xw\n    bus: gw1\n    unit: 3\n    points:\n      state: {record: {deadband: 2}}\n"), "15: devices.b.points.state.record.deadband: only a number has a deadband; this is a state"),
+    "unknown key of a rule": (with_device("  b: {profile: schneider.xw, bus: gw1, unit: 3, points: {ac_power: {record: {evry: 1s}}}}\n"), "10: devices.b.points.ac_power.record.evry: unknown key; did you mean every? (allowed: on_change, deadband"),
     "a word for a flag": (changed("site: demo", "site: demo\nhistory: {enabled: yes}"), "2: history.enabled: must be true or false"),
     "secret at the top": (changed("site: demo", "site: demo\npassword: abc"), "2: password: a secret never stands in a site file"),
     "secret among parameters": (with_device("  b: {profile: schneider.xw, bus: gw1, unit: 3, parameters: {api_key: abc}}\n"), "10: devices.b.parameters.api_key: a secret never stands in a site file"),
@@ -404,3 +412,25 @@ def test_a_computed_point_of_a_class_is_the_class_s(tmp_path: Path) -> None:
 )
 def test_the_examples_are_right(example: Path) -> None:
     assert check_site(example).warnings == ()
+
+
+def test_recording_and_retention(tmp_path: Path) -> None:
+    text = (
+        changed(
+            "site: demo",
+            "site: demo\nhistory:\n  sd_card: true\n  record: {deadband: 0.5%, heartbeat: 10m}\n"
+            "  max_age: 30d\n  max_size: 2GB\n  min_free: 100MB\n  when_full: keep_old",
+        )
+        + "    points:\n      ac_power: {record: {every: 10s, deadband: 5}}\n      ac_voltage: {record: {every: 1m}}\n"
+        + "  sum: {computed: {p: {total: [xw1.ac_power], range: [0, 9], record: {deadband: 1%}}}}\n"
+    ).replace("{profile: schneider.xw, bus: gw1, unit: 10}\n", "\n    profile: schneider.xw\n    bus: gw1\n")
+    site = load_site(write(tmp_path, text))
+    assert site.history.commit_interval_s == 5.0
+    assert site.history.record == RecordingRule(deadband=0.5, percent=True, heartbeat_s=600)
+    assert site.history.retention == RetentionRule(30 * 86_400, 2_000_000_000, 100_000_000, WhenFull.KEEP_OLD)
+    device, computed = site.devices
+    points = {point.id: point for point in device.model.points}
+    assert points["ac_power"].record == RecordingRule(deadband=5, every_s=10)
+    assert points["ac_voltage"].record == RecordingRule(on_change=False, every_s=60)
+    assert points["ac_frequency"].record is None
+    assert computed.model.points[0].record == RecordingRule(deadband=1, percent=True)
