@@ -232,13 +232,18 @@ def make_site(folder: Path, server: ServerConfig) -> Site:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, keys: Keys, config: ServerConfig | None = None, limits: Limits | None = None
+    folder: Path,
+    keys: Keys,
+    config: ServerConfig | None = None,
+    limits: Limits | None = None,
+    devices: tuple[Device, ...] | None = None,
 ) -> AsyncIterator[Stage]:
     """A server that listens on a port of loopback that the system chose, and is gone afterwards."""
     clock = RealClock()
     config = config or ServerConfig(listen=Listen("127.0.0.1", 0))
-    image = ProcessImage(plant(), clock)
-    desk = RecordingDesk({c.id: c.inputs for device in plant() for c in device.model.commands})
+    devices = devices or plant()
+    image = ProcessImage(devices, clock)
+    desk = RecordingDesk({c.id: c.inputs for device in devices for c in device.model.commands})
     pki = Pki(folder / "pki", clock)
     own = keys.of("server", "urn:test:server")
     pki.own_folder.mkdir(parents=True, exist_ok=True)

@@ -1,180 +1,127 @@
-"""Mutated requests of a valid session and random frames: the server answers, refuses or closes, and goes on."""
+"""Changed messages of valid sessions and random frames: the server refuses or closes, does not grow, and goes on.
 
+It runs in a process of its own, and so does a client that subscribes and reads meanwhile: how long that one has to wait
+is printed, and judged in a soak.
+"""
+
+import asyncio
+import json
 import logging
+import os
 import random
-import struct
-from collections.abc import Callable
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-from asyncua import ua
-from asyncua.ua.ua_binary import struct_to_binary
+from asyncua import Client, ua
 
-from node.site import Listen, ServerConfig
-from tests.e2e.raw_client import RawClient
-from tests.e2e.server_stage import Keys, Stage, serving, site_node
+from tests.conftest import SOAK
+from tests.e2e.fuzz.channel import secured_policy
+from tests.e2e.fuzz.fuzzer import SessionFuzzer, StrangerFuzzer
+from tests.e2e.fuzz.recording import record
+from tests.e2e.server_stage import CLIENT_URI, Keys
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-OPEN = ServerConfig(listen=Listen("127.0.0.1", 0), allow_none=True, allow_anonymous=True)
-MESSAGES = 10_000
-HEADER_BYTES = 74  # type, token, times, handles
-INTERESTING = (
-    b"\x00",
-    b"\xff",
-    b"\x7f",
-    b"\x80",
-    b"\xff\xff\xff\xff",
-    b"\xff\xff\xff\x7f",
-    b"\xfe\xff\xff\xff",
-    b"\x00\x00\x00\x80",
-)
+MESSAGES = 100_000
+# Sent before the memory is looked at first: caches fill, and the allocator gets what the load needs for good.
+WARM_UP = 2_000
+GROWTH_BYTES = 20 * 2**20
+DELAY_MS = 100.0  # at the 99.9th percentile
+ROOT = Path(__file__).resolve().parents[2]
 
 
-def requests(token: ua.NodeId, subscription: int) -> list[bytes]:
-    """One valid request of each service that a session has."""
-    power, method = site_node("xw1.ac_power"), site_node("xw1.SetLimit")
-    read = ua.ReadRequest()
-    read.Parameters.NodesToRead = [ua.ReadValueId(power, 13, "0:1", ua.QualifiedName("Default Binary", 0))] * 2
-    write = ua.WriteRequest()
-    write.Parameters.NodesToWrite = [ua.WriteValue(power, 13, None, ua.DataValue(ua.Variant([1.5, 2.5])))]
-    browse = ua.BrowseRequest()
-    browse.Parameters.NodesToBrowse = [ua.BrowseDescription(site_node("xw1"), 2, ua.NodeId(33), True, 0, 63)]
-    browse.Parameters.RequestedMaxReferencesPerNode = 2
-    following = ua.BrowseNextRequest()
-    following.Parameters.ContinuationPoints = [b"x" * 16]
-    translate = ua.TranslateBrowsePathsToNodeIdsRequest()
-    path = ua.RelativePath([ua.RelativePathElement(ua.NodeId(33), False, True, ua.QualifiedName("Server", 0))])
-    translate.Parameters.BrowsePaths = [ua.BrowsePath(ua.NodeId(85), path)]
-    call = ua.CallRequest()
-    call.Parameters.MethodsToCall = [
-        ua.CallMethodRequest(site_node("xw1"), method, [ua.Variant(5, ua.VariantType.Int32)])
-    ]
-    history = ua.HistoryReadRequest()
-    history.Parameters.HistoryReadDetails = ua.ReadRawModifiedDetails()
-    history.Parameters.NodesToRead = [ua.HistoryReadValueId(power)]
-    create = ua.CreateSubscriptionRequest()
-    create.Parameters = ua.CreateSubscriptionParameters(100.0, 100, 10, 0, True, 0)
-    items = ua.CreateMonitoredItemsRequest()
-    items.Parameters.SubscriptionId = subscription
-    data_filter = ua.DataChangeFilter(ua.DataChangeTrigger.StatusValue, 0, 0.0)
-    items.Parameters.ItemsToCreate = [
-        ua.MonitoredItemCreateRequest(
-            ua.ReadValueId(power, 13), 2, ua.MonitoringParameters(1, 100.0, data_filter, 1, True)
-        )
-    ]
-    publish = ua.PublishRequest()
-    publish.Parameters.SubscriptionAcknowledgements = [ua.SubscriptionAcknowledgement(subscription, 1)]
-    republish = ua.RepublishRequest()
-    republish.Parameters = ua.RepublishParameters(subscription, 1)
-    modify = ua.ModifySubscriptionRequest()
-    modify.Parameters = ua.ModifySubscriptionParameters(subscription, 200.0, 100, 10, 5, 0)
-    change = ua.ModifyMonitoredItemsRequest()
-    change.Parameters.SubscriptionId = subscription
-    change.Parameters.ItemsToModify = [ua.MonitoredItemModifyRequest(1, ua.MonitoringParameters(1, 9.0, None, 2, True))]
-    mode = ua.SetMonitoringModeRequest()
-    mode.Parameters = ua.SetMonitoringModeParameters(subscription, ua.MonitoringMode.Sampling, [1, 2, 3])
-    delete = ua.DeleteSubscriptionsRequest()
-    delete.Parameters.SubscriptionIds = [1, 2]
-    activate = ua.ActivateSessionRequest()
-    activate.Parameters.UserIdentityToken = ua.UserNameIdentityToken("username", "ada", b"secret", "x")
-    register = ua.RegisterNodesRequest()
-    register.Parameters.NodesToRegister = [power]
-    find = ua.FindServersRequest()
-    endpoints = ua.GetEndpointsRequest()
-    endpoints.Parameters.EndpointUrl = "opc.tcp://localhost:4840"
-    session = ua.CreateSessionRequest()
-    session.Parameters.ClientCertificate = b"c" * 40
-    whole: list[Any] = [
-        read, write, browse, following, translate, call, history, create, items, publish, republish, modify, change,
-        mode, delete, activate, register, find, endpoints, session,
-    ]  # fmt: skip
-    for request in whole:
-        request.RequestHeader.AuthenticationToken = token
-    return [struct_to_binary(request) for request in whole]
+@asynccontextmanager
+async def program(module: str, argument: str, log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A module of the fuzz as a process that ends with its input."""
+    with log.open("wb") as stderr:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", f"tests.e2e.fuzz.{module}", argument,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=stderr, cwd=ROOT,
+        )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
 
 
-def mutate(body: bytes, chance: random.Random) -> bytes:
-    """The body with a few bytes changed, put in, taken out or repeated; sometimes cut or as it was."""
-    data = bytearray(body)
-    for _ in range(chance.choice((0, 1, 1, 1, 2, 3, 8))):
-        # Behind the header, mostly: what is before ends at the door.
-        place = chance.randrange(min(len(data), HEADER_BYTES if chance.random() < 0.9 else 4), len(data) + 1)
-        kind = chance.randrange(5)
-        if kind == 0 and place < len(data):
-            data[place] ^= 1 << chance.randrange(8)
-        elif kind == 1:
-            piece = chance.choice(INTERESTING)
-            data[place : place + len(piece)] = piece
-        elif kind == 2:
-            data[place:place] = chance.randbytes(chance.randrange(1, 9))
-        elif kind == 3:
-            del data[place : place + chance.randrange(1, 9)]
-        else:
-            data[place:place] = data[place : place + chance.randrange(1, 40)] * chance.randrange(1, 5)
-    if chance.random() < 0.05:
-        del data[chance.randrange(len(data) + 1) :]
-    return bytes(data)
+async def line_of(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        return (await process.stdout.readline()).decode().strip()
 
 
-class Fuzzer:
-    """A session that is opened again whenever the server ends it."""
-
-    def __init__(self, stage: Stage, chance: random.Random) -> None:
-        self.stage = stage
-        self.chance = chance
-        self.client: RawClient | None = None
-        self.bodies: list[bytes] = []
-        self.ended = 0
-
-    async def session(self) -> RawClient:
-        if self.client is None:
-            self.client = await RawClient.connect(self.stage.server.port)
-            await self.client.open()
-            token = (await self.client.ask(ua.CreateSessionRequest())).Parameters.AuthenticationToken
-            await self.client.ask(ua.ActivateSessionRequest(), token)
-            create = ua.CreateSubscriptionRequest()
-            create.Parameters = ua.CreateSubscriptionParameters(50.0, 100, 10, 0, True, 0)
-            made = await self.client.ask(create, token)
-            self.bodies = requests(token, made.Parameters.SubscriptionId)
-        return self.client
-
-    async def end(self) -> None:
-        if self.client is not None:
-            await self.client.close()
-            self.client = None
-            self.ended += 1
-
-    async def send(self) -> None:
-        """One mutated message; now and then something whose answer shows that the connection lives."""
-        client = await self.session()
-        data = client.frame(b"MSG", mutate(self.chance.choice(self.bodies), self.chance))
-        if self.chance.random() < 0.02:
-            data = mutate(data, self.chance)
-        client.writer.write(data)
-        if self.chance.random() < 0.1:
-            client.writer.write(client.frame(b"MSG", self.bodies[0]))
-            while True:
-                frame = await client.receive()
-                if frame.kind in (b"ERR", b""):
-                    await self.end()
-                    return
-                if struct.unpack_from("<I", frame.body, 12)[0] == client.request:
-                    return
+async def ended(process: asyncio.subprocess.Process) -> int:
+    assert process.stdin is not None
+    process.stdin.close()
+    async with asyncio.timeout(60):
+        return await process.wait()
 
 
-async def test_mutated_requests_do_not_stop_the_server(
-    tmp_path: Path, seed: int, scaled: Callable[[int], int], caplog: pytest.LogCaptureFixture
+def resident_bytes(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/statm").read_text().split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the memory of a process is read from /proc")
+async def test_changed_messages_neither_stop_the_server_nor_make_it_grow(
+    tmp_path: Path,
+    seed: int,
+    scaled: Callable[[int], int],
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.WARNING)
-    async with serving(tmp_path, Keys(tmp_path / "keys"), OPEN) as stage:
-        fuzzer = Fuzzer(stage, random.Random(seed))
-        for _ in range(scaled(MESSAGES)):
-            await fuzzer.send()
-        await fuzzer.end()
-        assert fuzzer.ended < scaled(MESSAGES)
-        async with stage.client() as client:
-            assert await client.get_node(ua.ObjectIds.Server_ServerStatus_State).read_value() == 0
-    traces = [record.getMessage() for record in caplog.records if record.exc_info]
-    assert traces == []
+    caplog.set_level(logging.CRITICAL, "asyncua")
+    keys = Keys(tmp_path / "keys")
+    for name, uri in (("client", CLIENT_URI), ("server", "urn:test:server")):
+        keys.of(name, uri)
+    log = tmp_path / "server.log"
+    async with program("victim", str(tmp_path), log) as server:
+        port = int(await line_of(server))
+        recording = await record(port)
+        sessions = [
+            SessionFuzzer(port, recording, random.Random(f"{seed} open"), None),
+            SessionFuzzer(port, recording, random.Random(f"{seed} secured"), partial(secured_policy, keys)),
+        ]
+        strangers = StrangerFuzzer(port, recording, random.Random(f"{seed} strangers"))
+
+        async def send(count: int) -> None:
+            shares = (sessions[0], count * 6 // 10), (sessions[1], count * 3 // 10), (strangers, count // 10)
+            await asyncio.gather(*(fuzzer.run(share) for fuzzer, share in shares))
+
+        async with program("second_client", str(port), tmp_path / "second.log") as second:
+            assert await line_of(second) == "ready", (tmp_path / "second.log").read_text()
+            await send(WARM_UP)
+            before = resident_bytes(server.pid)
+            await send(scaled(MESSAGES))
+            grown = resident_bytes(server.pid) - before
+            assert second.stdin is not None
+            second.stdin.close()
+            delays = json.loads(await line_of(second) or "{}")
+        await good_client(port)
+        assert await ended(server) == 0, log.read_text()[-5_000:]
+    shown = ", ".join(f"{name} {value:,.5g}" for name, value in delays.items())
+    with capsys.disabled():
+        print(
+            f"\nfuzz: {sum(each.sent for each in (*sessions, strangers)):,} messages (seed {seed}), "
+            f"{sum(each.ended for each in sessions)} sessions ended, memory grew by {grown / 2**20:.1f} MiB; "
+            f"single reads of a second client in ms, and how many: {shown}"
+        )
+    assert "Traceback" not in log.read_text(), log.read_text()[:10_000]
+    assert grown <= GROWTH_BYTES
+    assert delays["lost"] == 0
+    assert delays["messages"] > 0
+    if SOAK:
+        assert delays["p99.9"] <= DELAY_MS
+
+
+async def good_client(port: int) -> None:
+    client = Client(f"opc.tcp://127.0.0.1:{port}", timeout=10)
+    async with client:
+        assert await client.get_node(ua.ObjectIds.Server_ServerStatus_State).read_value() == 0
+        assert await client.nodes.objects.get_children()

@@ -1,0 +1,1 @@
+"""What the raw-bytes fuzz of the OPC UA server is made of: its victim, recorded sessions, changes, a second client."""
