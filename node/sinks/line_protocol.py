@@ -137,5 +137,5 @@ def _refusal(tag: str, ticks: int, value: Value | None, status: int, head: str |
     return text, "the time is outside of what InfluxDB can hold (1677-09-21 to 2262-04-11)"
 
 
-def _short(value: float | None) -> str:
+def _short(value: Value | None) -> str:
     return f"{value:#x}" if type(value) is int else repr(value)
