@@ -5,7 +5,7 @@ Everything here is frozen and slotted and imports nothing of ours; it crosses ev
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
@@ -46,6 +46,14 @@ def ticks_from_datetime(moment: datetime) -> int:
     return (delta.days * 86_400 + delta.seconds + _UNIX_EPOCH_S) * TICKS_PER_S + delta.microseconds * 10
 
 
+class Timer(Protocol):
+    """Something that a clock will call."""
+
+    def cancel(self) -> None:
+        """Forget it; does nothing when it was called."""
+        ...
+
+
 class Clock(Protocol):
     """Where time and waiting come from; tests hand in one that they move by hand."""
 
@@ -59,6 +67,10 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Wait that many seconds of `monotonic`."""
+        ...
+
+    def call_at(self, when: float, callback: Callable[[], object]) -> Timer:
+        """Call something at a time of `monotonic`, soon when that has passed; for deadlines that seldom come."""
         ...
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from address_space.model import ticks_from_unix_ns
 
@@ -22,3 +23,7 @@ class RealClock:
     async def sleep(self, seconds: float) -> None:
         """Wait that many seconds."""
         await asyncio.sleep(seconds)
+
+    def call_at(self, when: float, callback: Callable[[], object]) -> asyncio.TimerHandle:
+        """Call something at a time of `monotonic`."""
+        return asyncio.get_running_loop().call_later(when - time.monotonic(), callback)

@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 import itertools
+from collections.abc import Callable
 
 NS_PER_S = 1_000_000_000
 NS_PER_TICK = 100
@@ -45,6 +46,15 @@ class FakeClock:
         heapq.heappush(self._sleepers, (self._elapsed_ns + round(seconds * NS_PER_S), next(self._order), woken))
         await woken
 
+    def call_at(self, when: float, callback: Callable[[], object]) -> "asyncio.Handle | _Timer":
+        """Call something when `advance` has moved this clock there, in the next round when it is there already."""
+        due_ns = round(when * NS_PER_S)
+        if due_ns <= self._elapsed_ns:
+            return asyncio.get_running_loop().call_soon(callback)
+        timer = _Timer(callback)
+        heapq.heappush(self._sleepers, (due_ns, next(self._order), timer.woken))
+        return timer
+
     @property
     def sleeping(self) -> int:
         """How many tasks wait on this clock."""
@@ -81,3 +91,15 @@ class FakeClock:
         """Let every task that can run do so, without moving time."""
         for _ in range(ROUNDS):
             await asyncio.sleep(0)
+
+
+class _Timer:
+    """A callback that waits on a fake clock."""
+
+    def __init__(self, callback: Callable[[], object]) -> None:
+        self.woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.woken.add_done_callback(lambda woken: None if woken.cancelled() else callback())
+
+    def cancel(self) -> None:
+        """Forget it."""
+        self.woken.cancel()

@@ -15,18 +15,23 @@ from typing import Any
 from address_space.model import Clock, Command, CommandResult, Device, Outcome, Point, Publisher, Status, Value
 from drivers.base import Port
 from drivers.spec import CommandSpec, KeepAlive, Profile, SettingSpec
+from node.begun import Begun
 from node.control.arguments import check_arguments, fault_of_value
 from node.control.conditions import Arguments, describe_condition, value_text
 from node.control.execution import Execution, Keep, written_points
 from node.control.keep_alive import KeepAlives, Spawn
 from node.control.last_command import LastCommand, Request
+from node.control.setting_columns import SettingColumns, columns_of
 from node.control.setting_group import SettingGroup, Wanted
+from node.control.setting_results import SettingResults
 from node.roles import Caller, Role
 
 _LOG = logging.getLogger(__name__)
 
 # Settings of a group that LastCommand spells out; of the others it says how many they are.
 _SHOWN = 8
+# Groups of settings whose columns are remembered; one of 100 takes about 8 KiB.
+_COLUMNS = 256
 _NO_BUS = CommandResult(Outcome.FAILED, Status.BAD_NO_COMMUNICATION, "", 0.0, "the bus of the device does not run")
 
 
@@ -54,6 +59,7 @@ class ControlDesk:
         self._last.begin(devices.values())
         self._keep_alives = KeepAlives(image, clock, spawn)
         self._locks: dict[str, asyncio.Lock] = {}
+        self._columns: dict[tuple[str, tuple[str, ...]], SettingColumns] = {}
         self._newest: dict[str, Request] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._standing: dict[str, dict[Execution, frozenset[str]]] = {}
@@ -87,56 +93,39 @@ class ControlDesk:
         return await self._answer(request, self._carry_out(device, profile, port, spec, named), answer_by)
 
     async def write_setting(self, device_id: str, point_id: str, value: Value, caller: Caller) -> CommandResult:
-        """Write one setting when it differs and read it back; answers after the read-back.
+        """Write one setting when it differs and read it back; as `write_settings`."""
+        return (await self.write_settings(device_id, {point_id: value}, caller))[point_id]
 
-        Raises KeyError for a device or point that the site does not have.
+    async def write_settings(self, device_id: str, values: Mapping[str, Value], caller: Caller) -> SettingResults:
+        """Write settings of one device (values by point id) together when they differ, and read them back.
+
+        Answers after the read-back with a result for each. LastCommand shows several as one: the first that was not
+        confirmed, else how many were. Raises KeyError for a device or point that the site does not have.
         """
         device = self._devices[device_id]
-        point = device.model.points[device.model.index[point_id]]
-        wanted = f"{point_id} = {value_text(point, value)}"
-        request = Request(device, f"write {point_id}", wanted, caller.user, self._clock.now())
-        spec = self._setting(device, point, value, caller)
-        if isinstance(spec, CommandResult):
-            return self._end(request, spec)
-        execution = self._execution(device)
-        return await self._answer(request, self._apply(device, execution, spec, value), None)
+        columns = self._columns_of(device, tuple(values))
+        given = tuple(values.values())
+        request = self._write_request(device, columns, given, caller)
+        refused = self._refused(device, columns, given, caller)
+        if len(refused) == len(given):
+            results = SettingResults(refused)
+            self._end(request, _summary(results))
+        else:
+            asked = [point not in refused for point in columns.ids] if refused else ()
+            specs: Any = columns.specs  # those that are asked for are settings
+            wanted = Wanted(columns.ids, specs, given)
+            group = self._group(device)
+            results = SettingResults(refused, group.observed_of)
 
-    async def write_settings(
-        self, device_id: str, values: Mapping[str, Value], caller: Caller
-    ) -> Mapping[str, CommandResult]:
-        """Write settings of one device (values by point id) together, read them back; answers after the read-back.
+            async def work() -> CommandResult:
+                written = await self._apply(device, group, wanted.pick(asked) if asked else wanted)
+                results.settle({point: refused.get(point) or written[point] for point in columns.ids})
+                return _summary(results)
 
-        A result for each. LastCommand shows them as one: the first that was not confirmed, else how many were.
-        Raises KeyError for a device or point that the site does not have.
-        """
-        if len(values) == 1:
-            [(point_id, value)] = values.items()
-            return {point_id: await self.write_setting(device_id, point_id, value, caller)}
-        device = self._devices[device_id]
-        model = device.model
-        shown = [(model.points[model.index[point_id]], value) for point_id, value in values.items()]
-        texts = [f"{point.id} = {value_text(point, value)}" for point, value in shown[:_SHOWN]]
-        request = Request(
-            device, f"write {len(values)} settings", _list(texts, len(values)), caller.user, self._clock.now()
-        )
-        results: dict[str, CommandResult] = {}
-        allowed: list[Wanted] = []
-        for point, value in shown:
-            spec = self._setting(device, point, value, caller)
-            if isinstance(spec, CommandResult):
-                results[point.id] = spec
-            else:
-                allowed.append((spec, value))
-
-        async def work() -> CommandResult:
-            if allowed:
-                results.update(await self._apply_all(device, allowed))
-            return _summary(results)
-
-        await self._answer(request, work(), None)
-        for point_id, result in results.items():
-            if result.outcome is not Outcome.CONFIRMED:
-                _LOG.warning("%s write %s by %s: %s", device_id, point_id, caller.user, result.reason)
+            await self._answer(request, work(), None)
+        if len(given) > 1:
+            for point_id in results.unconfirmed:
+                _LOG.warning("%s write %s by %s: %s", device_id, point_id, caller.user, results[point_id].reason)
         return results
 
     async def stop(self) -> None:
@@ -151,35 +140,55 @@ class ControlDesk:
         self, request: Request, work: Coroutine[Any, Any, CommandResult], answer_by: float | None
     ) -> CommandResult:
         """Let the work go on in a task of the node, so that a caller who leaves does not stop it."""
-        ended: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
         began = self._clock.monotonic()
-
-        async def run() -> None:
-            try:
-                ended.set_result(self._end(request, await work))
-            finally:
-                ended.cancel()  # only a stop of the node gets here without a result
-
         self._newest[request.device.id] = request
-        task = self._spawn(run())
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        if answer_by is None:
-            return await asyncio.shield(ended)
-        timer = asyncio.ensure_future(self._clock.sleep(answer_by - began))
-        try:
-            waiting: set[asyncio.Future[Any]] = {ended, timer}
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            timer.cancel()
-        if ended.done():
-            return ended.result()
+        begun = Begun(work)
+        if begun.done:
+            return self._end(request, begun.result)
+        result = await self._until(self._in_task(request, begun), answer_by)
+        if result is not None:
+            return result
         observed = ", ".join(one.observed for one in self._standing.get(request.device.id, ()))
         elapsed_s = self._clock.monotonic() - began
         pending = CommandResult(Outcome.UNCONFIRMED, Status.UNCERTAIN, observed, elapsed_s, "pending")
         if self._newest[request.device.id] is request:
             self._last.show(request, pending)
         return pending
+
+    def _in_task(self, request: Request, begun: Begun[CommandResult]) -> asyncio.Future[CommandResult | None]:
+        """Let work that has to wait go on in a task; the future gets its result, and is nothing that it needs."""
+        answered: asyncio.Future[CommandResult | None] = asyncio.get_running_loop().create_future()
+
+        async def run() -> None:
+            result = self._end(request, await begun)
+            if not answered.done():
+                answered.set_result(result)
+
+        def done(task: asyncio.Task[None]) -> None:
+            self._running.discard(task)
+            answered.cancel()  # only a stop of the node gets here without a result
+
+        task = self._spawn(run())
+        self._running.add(task)
+        task.add_done_callback(done)
+        return answered
+
+    async def _until(
+        self, answered: asyncio.Future[CommandResult | None], answer_by: float | None
+    ) -> CommandResult | None:
+        """The result, or None when there is none at `answer_by`."""
+        if answer_by is None:
+            return await answered
+
+        def late() -> None:
+            if not answered.done():
+                answered.set_result(None)
+
+        timer = self._clock.call_at(answer_by, late)
+        try:
+            return await answered
+        finally:
+            timer.cancel()
 
     async def _carry_out(
         self, device: Device, profile: Profile, port: Port, spec: CommandSpec, arguments: Arguments
@@ -205,40 +214,53 @@ class ControlDesk:
             await self._keep_alives.end(device.id, spec.keep_alive)
         return result
 
-    async def _apply(self, device: Device, execution: Execution, spec: SettingSpec, value: Value) -> CommandResult:
-        """Write a setting; an emergency on the same device need not wait for its read-back."""
+    async def _apply(self, device: Device, group: SettingGroup, wanted: Wanted) -> Mapping[str, CommandResult]:
+        """Write settings; an emergency on the same device need not wait for their read-back."""
         standing = self._standing.setdefault(device.id, {})
-        standing[execution] = frozenset((spec.point,))
-        try:
-            return await execution.setting(spec, value)
-        finally:
-            del standing[execution]
-
-    async def _apply_all(self, device: Device, wanted: Sequence[Wanted]) -> Mapping[str, CommandResult]:
-        """Write settings together; as `_apply`."""
-        lock = self._locks.setdefault(device.id, asyncio.Lock())
-        profile, port = self._profiles[device.id], self._ports[device.id]
-        group = SettingGroup(device, profile.commands, port, self._clock, lock)
-        standing = self._standing.setdefault(device.id, {})
-        standing[group] = frozenset(spec.point for spec, _ in wanted)
+        standing[group] = frozenset(wanted.points)
         try:
             return await group.write(wanted)
         finally:
             del standing[group]
 
-    def _setting(self, device: Device, point: Point, value: Value, caller: Caller) -> SettingSpec | CommandResult:
-        """How a setting is written, or why it must not be."""
-        profile = self._profiles.get(device.id)
-        spec = None if profile is None else profile.settings.get(point.id)
-        if spec is None or not point.writable:
-            return _refuse(Status.BAD_NOT_WRITABLE, f"{point.id} is not a setting")
-        refusal = _not_allowed(device, caller, Role.ENGINEER)
-        if refusal is not None:
-            return refusal
-        fault = fault_of_value(value, point.data_type, spec.range, point.enumeration)
-        if fault is not None:
-            return _refuse(fault[0], f"{point.id}: {fault[1]}")
-        return _NO_BUS if device.id not in self._ports else spec
+    def _columns_of(self, device: Device, ids: tuple[str, ...]) -> SettingColumns:
+        """What is known of points that are written together, remembered because clients write the same ones again."""
+        columns = self._columns.get((device.id, ids))
+        if columns is None:
+            profile = self._profiles.get(device.id)
+            columns = columns_of(device, {} if profile is None else profile.settings, ids)
+            if len(self._columns) >= _COLUMNS:
+                self._columns.clear()
+            self._columns[device.id, ids] = columns
+        return columns
+
+    def _write_request(
+        self, device: Device, columns: SettingColumns, values: Sequence[Value], caller: Caller
+    ) -> Request:
+        count = len(columns.ids)
+        name = f"write {columns.ids[0]}" if count == 1 else f"write {count} settings"
+        shown = zip(columns.points[:_SHOWN], values, strict=False)
+        texts = [f"{point.id} = {value_text(point, value)}" for point, value in shown]
+        return Request(device, name, _list(texts, count), caller.user, self._clock.now())
+
+    def _refused(
+        self, device: Device, columns: SettingColumns, values: Sequence[Value], caller: Caller
+    ) -> dict[str, CommandResult]:
+        """Which settings must not be written, and why."""
+        denied = _not_allowed(device, caller, Role.ENGINEER)
+        down = None if device.id in self._ports else _NO_BUS
+        if denied is None and down is None and columns.takes(values):
+            return {}
+        refused: dict[str, CommandResult] = {}
+        for point, spec, value in zip(columns.points, columns.specs, values, strict=True):
+            refusal = _unwritable(point, spec, value, denied) or down
+            if refusal is not None:
+                refused[point.id] = refusal
+        return refused
+
+    def _group(self, device: Device) -> SettingGroup:
+        lock = self._locks.setdefault(device.id, asyncio.Lock())
+        return SettingGroup(device, self._profiles[device.id].commands, self._ports[device.id], self._clock, lock)
 
     def _execution(self, device: Device, keep: Keep | None = None) -> Execution:
         lock = self._locks.setdefault(device.id, asyncio.Lock())
@@ -249,9 +271,10 @@ class ControlDesk:
         if self.ended is not None:
             self.ended(request.device.id, request.name, request.user, result)
         level = logging.INFO if result.outcome is Outcome.CONFIRMED else logging.WARNING
-        text = "%s %s by %s: %s (%s) after %.1f s: %s"
-        who = (request.device.id, request.name, request.user)
-        _LOG.log(level, text, *who, result.outcome.name, result.status.symbol, result.elapsed_s, result.reason)
+        if _LOG.isEnabledFor(level):
+            text = "%s %s by %s: %s (%s) after %.1f s: %s"
+            who = (request.device.id, request.name, request.user)
+            _LOG.log(level, text, *who, result.outcome.name, result.status.symbol, result.elapsed_s, result.reason)
         return result
 
 
@@ -273,6 +296,17 @@ def _not_allowed(device: Device, caller: Caller, needed: Role) -> CommandResult 
     if not device.control:
         return _refuse(Status.BAD_NOT_EXECUTABLE, f"the site file does not say `control: true` for {device.id}")
     return None
+
+
+def _unwritable(
+    point: Point, spec: SettingSpec | None, value: Value, denied: CommandResult | None
+) -> CommandResult | None:
+    if spec is None:
+        return _refuse(Status.BAD_NOT_WRITABLE, f"{point.id} is not a setting")
+    if denied is not None:
+        return denied
+    fault = fault_of_value(value, point.data_type, spec.range, point.enumeration)
+    return None if fault is None else _refuse(fault[0], f"{point.id}: {fault[1]}")
 
 
 def _wrong_arguments(command: Command, arguments: Sequence[Value | None]) -> CommandResult | None:
@@ -298,13 +332,15 @@ def _list(texts: Sequence[str], count: int) -> str:
     return ", ".join(texts) + (f" and {count - len(texts)} more" if count > len(texts) else "")
 
 
-def _summary(results: Mapping[str, CommandResult]) -> CommandResult:
-    """One result for several settings: the first that was not confirmed, with how many were."""
-    confirmed = sum(result.outcome is Outcome.CONFIRMED for result in results.values())
-    count = f"{confirmed} of {len(results)} confirmed"
-    for result in results.values():
-        if result.outcome is not Outcome.CONFIRMED:
-            return replace(result, reason=f"{count}; {result.reason}")
-    seen = list(results.values())
-    observed = _list([result.observed for result in seen[:_SHOWN]], len(seen))
-    return CommandResult(Outcome.CONFIRMED, Status.GOOD, observed, max(result.elapsed_s for result in seen), count)
+def _summary(results: SettingResults) -> CommandResult:
+    """One result for all settings of a request: the first that was not confirmed, with how many were."""
+    points = list(results)
+    if len(points) == 1:
+        return results[points[0]]
+    unconfirmed = results.unconfirmed
+    count = f"{len(points) - len(unconfirmed)} of {len(points)} confirmed"
+    if unconfirmed:
+        first = results[unconfirmed[0]]
+        return replace(first, reason=f"{count}; {first.reason}")
+    observed = _list([results[point].observed for point in points[:_SHOWN]], len(points))
+    return CommandResult(Outcome.CONFIRMED, Status.GOOD, observed, results.longest_s, count)

@@ -1,4 +1,4 @@
-"""One command or setting on its way through a device: precondition, writes, confirmation."""
+"""One command on its way through a device: precondition, writes, confirmation."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from itertools import takewhile
 from typing import Any, TypeVar
 
-from address_space.model import Clock, CommandResult, Device, Outcome, Sample, Status, Value, is_good
+from address_space.model import Clock, CommandResult, Device, Outcome, Sample, Status
 from drivers.base import AnswerLost, DriverError, Malformed, NoAnswer, Port, Priority, Setting
-from drivers.spec import CommandSpec, Condition, Confirm, KeepAlive, Run, SettingSpec, Step, Write
+from drivers.spec import CommandSpec, Condition, Confirm, KeepAlive, Run, Step, Write
+from node.begun import Begun
 from node.control.conditions import (
     Arguments,
     describe,
@@ -21,7 +22,6 @@ from node.control.conditions import (
 
 # A write or read that waits longer than this behind a broken channel has failed: an operator waits for it.
 _REQUEST_S = 10.0
-READ_BACK_EVERY_S = 0.2
 # After these a write may have been carried out all the same: the device is asked what it shows.
 _DOUBTFUL = (NoAnswer, AnswerLost, Malformed)
 
@@ -53,7 +53,7 @@ class _Ended(Exception):  # carries the result out of the nested steps
 
 
 class Execution:
-    """Carries out one command or one setting on one device and remembers what it saw."""
+    """Carries out one command on one device and remembers what it saw."""
 
     def __init__(
         self,
@@ -102,25 +102,6 @@ class Execution:
             return await self._command(spec, arguments)
         except _Ended as ended:
             return ended.result
-        except Superseded as later:
-            return self._superseded(later)
-
-    async def setting(self, spec: SettingSpec, value: Value) -> CommandResult:
-        """Write one setting if the device has another value, and read it back. Never raises for a device."""
-        try:
-            async with self._lock:
-                self._check_superseded()
-                if spec.readable and self._equals(
-                    spec, value, await self._unless_superseded(self._read((spec.point,)))
-                ):
-                    return self.result(Outcome.CONFIRMED, Status.GOOD, "the device has this value already")
-                self._check_superseded()
-                unanswered = await self._write((Setting(spec.point, value),), Priority.COMMAND)
-            if not spec.readable:
-                return self._unproven(unanswered, "written; the device does not let it be read back")
-            return await self._read_back(spec, value, unanswered)
-        except DriverError as error:
-            return self.result(Outcome.FAILED, error.status, str(error))
         except Superseded as later:
             return self._superseded(later)
 
@@ -223,42 +204,6 @@ class Execution:
         reason = f"written, but not {missing} within {confirm.within_s:g} s"
         return self.result(Outcome.MISMATCH, Status.UNCERTAIN, reason)
 
-    # --- settings
-
-    async def _read_back(self, spec: SettingSpec, value: Value, unanswered: DriverError | None) -> CommandResult:
-        deadline = self._clock.monotonic() + spec.within_s
-        lost: DriverError | None = None
-        while True:
-            try:
-                if self._equals(spec, value, await self._unless_superseded(self._read((spec.point,)))):
-                    return self.result(Outcome.CONFIRMED, Status.GOOD, "confirmed")
-                lost = None
-            except DriverError as error:
-                lost = error
-            if self._clock.monotonic() + READ_BACK_EVERY_S > deadline:
-                break
-            await self._pause(READ_BACK_EVERY_S)
-        return self._not_confirmed(spec, unanswered, lost)
-
-    def _not_confirmed(
-        self, spec: SettingSpec, unanswered: DriverError | None, lost: DriverError | None
-    ) -> CommandResult:
-        """What a setting came to that was not seen to have its value in time."""
-        if unanswered is not None:
-            return self.result(Outcome.FAILED, unanswered.status, f"{unanswered}; not read back either")
-        if lost is not None:
-            return self.result(Outcome.UNCONFIRMED, Status.UNCERTAIN, f"written, then not readable: {lost}")
-        reason = f"written, but the device shows something else after {spec.within_s:g} s"
-        return self.result(Outcome.MISMATCH, Status.UNCERTAIN, reason)
-
-    def _equals(self, spec: SettingSpec, value: Value, samples: Mapping[str, Sample]) -> bool:
-        sample = samples.get(spec.point)
-        if sample is None or sample.value is None or not is_good(sample.status):
-            return False
-        if isinstance(value, str) or isinstance(sample.value, str):
-            return sample.value == value
-        return abs(sample.value - value) <= spec.tolerance
-
     # --- the wire
 
     async def _read(self, points: Sequence[str], priority: Priority = Priority.COMMAND) -> Mapping[str, Sample]:
@@ -288,7 +233,10 @@ class Execution:
         A transaction that is on the wire is finished by the bus all the same.
         """
         self._check_superseded()
-        work = asyncio.ensure_future(waiting)
+        begun = Begun(waiting)
+        if begun.done:
+            return begun.result
+        work = asyncio.ensure_future(begun)
         woken = self._woken = asyncio.get_running_loop().create_future()
         work.add_done_callback(lambda _: _wake(woken))
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import compress
 
 from address_space.model import Batch, Clock, CommandResult, Device, Publisher, Status, Value
 
@@ -30,13 +31,17 @@ class LastCommand:
     def __init__(self, image: Publisher, clock: Clock) -> None:
         self._image = image
         self._clock = clock
+        # By device: which of the points it has, and their slots.
+        self._shown: dict[str, tuple[tuple[bool, ...], tuple[int, ...]]] = {}
 
     def begin(self, devices: Iterable[Device]) -> None:
         """Say of devices that nothing was asked of them yet: that is no data, not a device that does not answer."""
-        slots = [
-            self._image.slot(device.id, point) for device in devices for point in _POINTS if point in device.model.index
-        ]
-        self._image.degrade(slots, Status.BAD_NO_DATA, self._clock.now())
+        for device in devices:
+            has = tuple(point in device.model.index for point in _POINTS)
+            slots = tuple(self._image.slot(device.id, point) for point in compress(_POINTS, has))
+            self._shown[device.id] = has, slots
+        all_slots = [slot for _has, slots in self._shown.values() for slot in slots]
+        self._image.degrade(all_slots, Status.BAD_NO_DATA, self._clock.now())
 
     def show(self, request: Request, result: CommandResult) -> None:
         """Publish one result, pending or final."""
@@ -44,7 +49,6 @@ class LastCommand:
             *(request.name, int(result.outcome), request.wanted, result.observed),
             *(result.elapsed_s * _MS_PER_S, result.reason, request.user, request.ticks),
         )
-        shown = [pair for pair in zip(_POINTS, values, strict=True) if pair[0] in request.device.model.index]
-        slots = [self._image.slot(request.device.id, point) for point, _ in shown]
-        good = [int(Status.GOOD)] * len(shown)
-        self._image.publish(Batch(slots, [value for _, value in shown], good, self._clock.now()))
+        has, slots = self._shown[request.device.id]
+        good = (int(Status.GOOD),) * len(slots)
+        self._image.publish(Batch(slots, tuple(compress(values, has)), good, self._clock.now()))

@@ -1,104 +1,168 @@
-"""Several settings of one device at once: one read, one burst of writes, one read-back for all of them."""
+"""Settings of one device: one read, one burst of writes, one read-back for all of them, and the truth about each."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import compress
 
-from address_space.model import CommandResult, Outcome, Status, Value
-from drivers.base import DriverError, Malformed, Priority, Rejected, Setting
-from drivers.spec import SettingSpec
+from address_space.model import Clock, CommandResult, Device, Outcome, Sample, Status, Value, is_good
+from drivers.base import DriverError, Malformed, Port, Priority, Rejected, Setting
+from drivers.spec import CommandSpec, SettingSpec
 from node.control.conditions import describe
-from node.control.execution import READ_BACK_EVERY_S, Execution, Superseded
+from node.control.execution import Execution, Superseded
 
 # The device (or one block of it) said no: each setting is then asked for by itself, to know which.
 _SAID_NO = (Rejected, Malformed)
+_READ_BACK_EVERY_S = 0.2
+_NUMBERS = frozenset((int, float, bool))
 
-Wanted = tuple[SettingSpec, Value]
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Settings of one device with the values that they are to have, as columns."""
+
+    points: tuple[str, ...]
+    specs: tuple[SettingSpec, ...]
+    values: tuple[Value, ...]
+
+    def pick(self, chosen: Sequence[bool]) -> Wanted:
+        """Those that are chosen."""
+        if all(chosen):
+            return self
+        return Wanted(
+            tuple(compress(self.points, chosen)),
+            tuple(compress(self.specs, chosen)),
+            tuple(compress(self.values, chosen)),
+        )
+
+    def each(self) -> Iterator[Wanted]:
+        """One by one."""
+        for point, spec, value in zip(self.points, self.specs, self.values, strict=True):
+            yield Wanted((point,), (spec,), (value,))
+
+    def held_by(self, samples: Mapping[str, Sample]) -> list[bool]:
+        """For each whether the device has it as wanted, within its tolerance."""
+        found = [samples.get(point) for point in self.points]
+        seen = [None if sample is None or not is_good(sample.status) else sample.value for sample in found]
+        if _NUMBERS.issuperset(map(type, seen)) and _NUMBERS.issuperset(map(type, self.values)):
+            rows = zip(seen, self.values, self.specs, strict=True)
+            return [abs(value - wanted) <= spec.tolerance for value, wanted, spec in rows]  # type: ignore[operator]
+        rows = zip(seen, self.values, self.specs, strict=True)
+        return [_equal(value, wanted, spec.tolerance) for value, wanted, spec in rows]
 
 
 class SettingGroup(Execution):
-    """Writes settings together, and has a result for each of them by its point."""
+    """Writes settings together."""
 
-    async def write(self, wanted: Sequence[Wanted]) -> Mapping[str, CommandResult]:
-        """Write those that the device has differently, and read them back. Never raises for a device."""
-        results: dict[str, CommandResult] = {}
+    def __init__(
+        self, device: Device, commands: Mapping[str, CommandSpec], port: Port, clock: Clock, lock: asyncio.Lock
+    ) -> None:
+        """As Execution."""
+        super().__init__(device, commands, port, clock, lock)
+        self._verdicts: dict[str, CommandResult] = {}
+
+    async def write(self, wanted: Wanted) -> Mapping[str, CommandResult]:
+        """Write those that the device has differently, and read them back; a verdict for each. Never raises.
+
+        What was observed is not in the verdicts: `observed_of` tells it.
+        """
         try:
             try:
-                await self._together(wanted, results)
+                await self._together(wanted)
             except _SAID_NO:
-                for spec, value in self._left(wanted, results):
-                    alone = await self.setting(spec, value)
-                    self._result(results, spec.point, alone.outcome, alone.status, alone.reason)
+                for one in self._left(wanted).each():
+                    await self._alone(one)
         except DriverError as error:
-            self._all(wanted, results, Outcome.FAILED, error.status, str(error))
+            self._settle(self._left(wanted), self.result(Outcome.FAILED, error.status, str(error)))
         except Superseded as later:
-            ended = self._superseded(later)
-            self._all(wanted, results, ended.outcome, ended.status, ended.reason)
-        return results
+            self._settle(self._left(wanted), self._superseded(later))
+        return self._verdicts
+
+    def observed_of(self, point: str) -> str:
+        """A point as seen last, as text."""
+        sample = self._samples.get(point)
+        return "" if sample is None else describe(self._device.model, {point: sample})
+
+    def result(self, outcome: Outcome, status: Status, reason: str) -> CommandResult:
+        """A verdict for any number of settings: what was observed is each one's own."""
+        return CommandResult(outcome, status, "", self._clock.monotonic() - self._started, reason)
 
     # --- steps
 
-    async def _together(self, wanted: Sequence[Wanted], results: dict[str, CommandResult]) -> None:
+    async def _alone(self, wanted: Wanted) -> None:
+        try:
+            await self._together(wanted)
+        except DriverError as error:
+            self._settle(wanted, self.result(Outcome.FAILED, error.status, str(error)))
+
+    async def _together(self, wanted: Wanted) -> None:
         async with self._lock:
             self._check_superseded()
-            await self._leave_out_equal(wanted, results, "the device has this value already")
-            waiting = self._left(wanted, results)
-            if not waiting:
+            await self._settle_held(wanted, "the device has this value already")
+            waiting = self._left(wanted)
+            if not waiting.points:
                 return
             self._check_superseded()
-            burst = [Setting(spec.point, value) for spec, value in waiting]
+            burst = list(map(Setting, waiting.points, waiting.values))
             unanswered = await self._write(burst, Priority.COMMAND)
-        for spec, _ in waiting:
-            if not spec.readable:
-                proof = self._unproven(unanswered, "written; the device does not let it be read back")
-                self._result(results, spec.point, proof.outcome, proof.status, proof.reason)
-        await self._read_all_back(waiting, unanswered, results)
+        blind = waiting.pick([not spec.readable for spec in waiting.specs])
+        if blind.points:
+            self._settle(blind, self._unproven(unanswered, "written; the device does not let it be read back"))
+        await self._read_back(waiting, unanswered)
 
-    async def _leave_out_equal(self, wanted: Sequence[Wanted], results: dict[str, CommandResult], reason: str) -> None:
-        """Read what has no result yet; what the device has as it is wanted is confirmed."""
-        asked = [each for each in wanted if each[0].point not in results and each[0].readable]
-        if not asked:
+    async def _settle_held(self, wanted: Wanted, reason: str) -> None:
+        """Read what has no verdict yet; what the device has as it is wanted is confirmed."""
+        left = self._left(wanted)
+        asked = left.pick([spec.readable for spec in left.specs])
+        if not asked.points:
             return
-        samples = await self._unless_superseded(self._read([spec.point for spec, _ in asked]))
-        for spec, value in asked:
-            if self._equals(spec, value, samples):
-                self._result(results, spec.point, Outcome.CONFIRMED, Status.GOOD, reason)
+        held = asked.held_by(await self._unless_superseded(self._read(asked.points)))
+        if any(held):
+            self._settle(asked.pick(held), self.result(Outcome.CONFIRMED, Status.GOOD, reason))
 
-    async def _read_all_back(
-        self, wanted: Sequence[Wanted], unanswered: DriverError | None, results: dict[str, CommandResult]
-    ) -> None:
+    async def _read_back(self, wanted: Wanted, unanswered: DriverError | None) -> None:
         written = self._clock.monotonic()
         while True:
             lost: DriverError | None = None
             try:
-                await self._leave_out_equal(wanted, results, "confirmed")
+                await self._settle_held(wanted, "confirmed")
             except DriverError as error:
                 lost = error
-            late = self._clock.monotonic() + READ_BACK_EVERY_S - written
-            for spec, _ in self._left(wanted, results):
-                if late > spec.within_s:
-                    ended = self._not_confirmed(spec, unanswered, lost)
-                    self._result(results, spec.point, ended.outcome, ended.status, ended.reason)
-            if not self._left(wanted, results):
+            left = self._left(wanted)
+            late = self._clock.monotonic() + _READ_BACK_EVERY_S - written
+            for one in left.each():
+                if late > one.specs[0].within_s:
+                    self._settle(one, self._not_confirmed(one.specs[0], unanswered, lost))
+            if not self._left(left).points:
                 return
-            await self._pause(READ_BACK_EVERY_S)
+            await self._pause(_READ_BACK_EVERY_S)
 
-    # --- results
+    # --- verdicts
 
-    def _left(self, wanted: Sequence[Wanted], results: Mapping[str, CommandResult]) -> list[Wanted]:
-        return [each for each in wanted if each[0].point not in results]
+    def _left(self, wanted: Wanted) -> Wanted:
+        verdicts = self._verdicts
+        return wanted.pick([point not in verdicts for point in wanted.points]) if verdicts else wanted
 
-    def _all(
-        self, wanted: Sequence[Wanted], results: dict[str, CommandResult], outcome: Outcome, status: Status, reason: str
-    ) -> None:
-        for spec, _ in self._left(wanted, results):
-            self._result(results, spec.point, outcome, status, reason)
+    def _settle(self, wanted: Wanted, verdict: CommandResult) -> None:
+        self._verdicts.update(dict.fromkeys(wanted.points, verdict))
 
-    def _result(
-        self, results: dict[str, CommandResult], point: str, outcome: Outcome, status: Status, reason: str
-    ) -> None:
-        """A result that says of its own point only what was observed."""
-        sample = self._samples.get(point)
-        observed = "" if sample is None else describe(self._device.model, {point: sample})
-        elapsed_s = self._clock.monotonic() - self._started
-        results[point] = CommandResult(outcome, status, observed, elapsed_s, reason)
+    def _not_confirmed(
+        self, spec: SettingSpec, unanswered: DriverError | None, lost: DriverError | None
+    ) -> CommandResult:
+        """What a setting came to that was not seen to have its value in time."""
+        if unanswered is not None:
+            return self.result(Outcome.FAILED, unanswered.status, f"{unanswered}; not read back either")
+        if lost is not None:
+            return self.result(Outcome.UNCONFIRMED, Status.UNCERTAIN, f"written, then not readable: {lost}")
+        reason = f"written, but the device shows something else after {spec.within_s:g} s"
+        return self.result(Outcome.MISMATCH, Status.UNCERTAIN, reason)
+
+
+def _equal(value: Value | None, wanted: Value, tolerance: float) -> bool:
+    if value is None:
+        return False
+    if isinstance(value, str) or isinstance(wanted, str):
+        return value == wanted
+    return abs(value - wanted) <= tolerance

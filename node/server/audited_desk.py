@@ -13,6 +13,7 @@ from address_space.methods import answer
 from address_space.model import CommandResult, Value
 from address_space.shape import NS_SITE, member_id, node_id
 from address_space.values import variant
+from node.control.setting_results import SettingResults
 from node.roles import Caller
 from node.server.access import attribute
 from node.server.audit import ASKED, Audit
@@ -37,6 +38,8 @@ class AuditedDesk:
         answer_by: float | None,
     ) -> CommandResult:
         """As Desk.call."""
+        if not self._watched:
+            return await self._desk.call(device_id, command_id, arguments, caller, answer_by)
         method = _settled(device_id, command_id)
         result = await self._desk.call(device_id, command_id, arguments, caller, answer_by)
         if self._audit.heard:
@@ -50,23 +53,20 @@ class AuditedDesk:
             self._audit.called(device, method, inputs, outputs, caller.user, int(result.status))
         return result
 
-    async def write_setting(self, device_id: str, point_id: str, value: Value, caller: Caller) -> CommandResult:
-        """As Desk.write_setting."""
-        node = _settled(device_id, point_id)
-        old = self._present(node)
-        result = await self._desk.write_setting(device_id, point_id, value, caller)
-        self._wrote(device_id, point_id, value, old, caller, result)
-        return result
-
-    async def write_settings(
-        self, device_id: str, values: Mapping[str, Value], caller: Caller
-    ) -> Mapping[str, CommandResult]:
+    async def write_settings(self, device_id: str, values: Mapping[str, Value], caller: Caller) -> SettingResults:
         """As Desk.write_settings."""
+        if not self._watched:
+            return await self._desk.write_settings(device_id, values, caller)
         old = {point_id: self._present(_settled(device_id, point_id)) for point_id in values}
         results = await self._desk.write_settings(device_id, values, caller)
         for point_id, value in values.items():
             self._wrote(device_id, point_id, value, old[point_id], caller, results[point_id])
         return results
+
+    @property
+    def _watched(self) -> bool:
+        """True when somebody hears of what is done, or the request in work tells of it itself where nobody did."""
+        return self._audit.heard or ASKED.get() is not None
 
     def _present(self, node: ua.NodeId) -> ua.Variant | None:
         found = self._space.nodes.get(node) if self._audit.heard else None

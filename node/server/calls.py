@@ -11,6 +11,7 @@ from address_space.builder import BuiltSpace
 from address_space.methods import answer, decode_inputs
 from address_space.model import Command, CommandResult, Value
 from address_space.shape import NS_MODEL, NS_SITE, member_id, node_id
+from node.control.setting_results import SettingResults
 from node.roles import Caller
 from node.server.request import Request
 
@@ -39,14 +40,8 @@ class Desk(Protocol):
         """
         ...
 
-    async def write_setting(self, device_id: str, point_id: str, value: Value, caller: Caller) -> CommandResult:
-        """Write one setting and read it back."""
-        ...
-
-    async def write_settings(
-        self, device_id: str, values: Mapping[str, Value], caller: Caller
-    ) -> Mapping[str, CommandResult]:
-        """Write several settings of one device (by point id) together and read them back; a result for each."""
+    async def write_settings(self, device_id: str, values: Mapping[str, Value], caller: Caller) -> SettingResults:
+        """Write settings of one device (by point id) together and read them back; a result for each, in their order."""
         ...
 
 

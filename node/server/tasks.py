@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
+from types import TracebackType
 from typing import Final, TypeVar
 
 _LOG = logging.getLogger(__name__)
@@ -38,14 +39,15 @@ class TaskSet:
             if ended.cancelled():
                 return
             error = ended.exception()
-            if error is None:
-                return
-            _LOG.error("%s failed: %r", ended.get_name(), error, exc_info=error)
-            if failed is not None:
-                failed(error)
+            if error is not None:
+                _report(error, ended.get_name(), failed)
 
         task.add_done_callback(done)
         return task
+
+    def guard(self, name: str, failed: Failed) -> Guard:
+        """For work that is done at once: what an error means for others is the same as with `start`."""
+        return Guard(name, failed)
 
     async def close(self) -> None:
         """Cancel all and wait until they have ended."""
@@ -55,6 +57,34 @@ class TaskSet:
             task.cancel()
         if ending:
             await asyncio.wait(ending)
+
+
+class Guard:
+    """Around work that needs no task, but must not take others along any more than one would."""
+
+    __slots__ = ("_failed", "_name")
+
+    def __init__(self, name: str, failed: Failed) -> None:
+        self._name = name
+        self._failed = failed
+
+    def __enter__(self) -> None:
+        """Nothing happens before the work."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Report a bug, and end it here."""
+        if not isinstance(error, Exception):
+            return False
+        _report(error, self._name, self._failed)
+        return True
+
+
+def _report(error: BaseException, name: str, failed: Failed | None) -> None:
+    _LOG.error("%s failed: %r", name, error, exc_info=error)
+    if failed is not None:
+        failed(error)
 
 
 async def in_slices(items: Iterable[_Item], work: Callable[[_Item], _Result], at_once: int = _SLICE) -> list[_Result]:

@@ -12,17 +12,28 @@ from address_space.builder import BuiltSpace
 from address_space.image import ProcessImage
 from address_space.model import Device, Point, Value
 from address_space.values import exact
+from node.begun import Begun
 from node.roles import Caller
 from node.server.access import WRITE, WRITES, access_level
 from node.server.calls import Desk
 
 
 class Wanted(NamedTuple):
-    """One setting with the value that it is to have."""
+    """One setting, by its slot, with the value that it is to have."""
 
-    device: Device
-    point: Point
+    slot: int
     value: Value
+
+
+class Group(NamedTuple):
+    """Settings of one device that are written together."""
+
+    points: tuple[str, ...]
+    places: tuple[int, ...]  # of their values in the request
+
+
+# By device: its groups, one after another.
+Plan = tuple[tuple[str, tuple[Group, ...]], ...]
 
 
 class SettingWriter:
@@ -36,31 +47,39 @@ class SettingWriter:
     async def write_all(self, parameters: ua.WriteParameters, caller: Caller) -> ua.WriteResponse:
         """Write settings; each is answered after it was read back."""
         checked = [self._check(item, caller) for item in parameters.NodesToWrite]
-        written = iter(await self.write_settings([each for each in checked if isinstance(each, Wanted)], caller))
+        wanted = [each for each in checked if isinstance(each, Wanted)]
+        plan = self.plan([each.slot for each in wanted])
+        written = iter(await self.carry_out(plan, [each.value for each in wanted], caller))
         response: Any = ua.WriteResponse()
         response.Results = [
             ua.StatusCode(ua.UInt32(next(written) if isinstance(each, Wanted) else each)) for each in checked
         ]
         return response  # type: ignore[no-any-return]
 
-    async def write_settings(self, wanted: Sequence[Wanted], caller: Caller) -> list[int]:
+    def plan(self, slots: Sequence[int]) -> Plan:
+        """How settings are written that a request names in this order."""
+        devices: dict[str, list[tuple[int, str]]] = {}
+        for place, slot in enumerate(slots):
+            device, point = self._image.owner(slot)
+            devices.setdefault(device.id, []).append((place, point.id))
+        return tuple((device_id, tuple(_groups(asked))) for device_id, asked in devices.items())
+
+    async def carry_out(self, plan: Plan, values: Sequence[Value], caller: Caller) -> list[int]:
         """Write what may be written: devices beside each other, settings of one device together, and in their order.
 
-        A status for each.
+        A status for each value.
         """
-        devices: dict[str, list[int]] = {}
-        for index, each in enumerate(wanted):
-            devices.setdefault(each.device.id, []).append(index)
-        statuses = [0] * len(wanted)
+        statuses = [0] * len(values)
 
-        async def write(device_id: str, places: list[int]) -> None:
-            for group in _rounds(wanted, places):
-                values = {point_id: wanted[index].value for point_id, index in group.items()}
-                results = await self._desk.write_settings(device_id, values, caller)
-                for point_id, index in group.items():
-                    statuses[index] = int(results[point_id].status)
+        async def write(device_id: str, groups: Sequence[Group]) -> None:
+            for points, places in groups:
+                wanted = dict(zip(points, map(values.__getitem__, places), strict=True))
+                results = await self._desk.write_settings(device_id, wanted, caller)
+                for place, status in zip(places, results.statuses(), strict=True):
+                    statuses[place] = int(status)
 
-        await asyncio.gather(*(write(device_id, places) for device_id, places in devices.items()))
+        begun = [Begun(write(device_id, groups)) for device_id, groups in plan]
+        await asyncio.gather(*(each for each in begun if not each.done))
         return statuses
 
     def owner(self, slot: int) -> tuple[Device, Point]:
@@ -73,9 +92,9 @@ class SettingWriter:
         slot = self._space.point_of(item.NodeId)
         if status is not None or slot is None:
             return status or ua.StatusCodes.BadNotWritable
-        device, point = self._image.owner(slot)
+        _device, point = self._image.owner(slot)
         value = self._value(item.Value, point.data_type)
-        return ua.StatusCodes.BadTypeMismatch if value is None else Wanted(device, point, value)
+        return ua.StatusCodes.BadTypeMismatch if value is None else Wanted(slot, value)
 
     def _fault(self, item: ua.WriteValue, caller: Caller) -> int | None:
         """Why an attribute cannot be written, whatever the value; None when it can."""
@@ -109,13 +128,12 @@ class SettingWriter:
         return exact(variant.Value, data_type)
 
 
-def _rounds(wanted: Sequence[Wanted], places: Sequence[int]) -> Iterator[dict[str, int]]:
-    """Places by point id, a new round where a point comes again: the later value is written after the earlier one."""
+def _groups(asked: Sequence[tuple[int, str]]) -> Iterator[Group]:
+    """Points with their places, a new group where one comes again: its later value is written after the earlier one."""
     group: dict[str, int] = {}
-    for index in places:
-        point_id = wanted[index].point.id
+    for place, point_id in asked:
         if point_id in group:
-            yield group
+            yield Group(tuple(group), tuple(group.values()))
             group = {}
-        group[point_id] = index
-    yield group
+        group[point_id] = place
+    yield Group(tuple(group), tuple(group.values()))

@@ -34,6 +34,7 @@ from address_space.model import (
 from address_space.system import SYSTEM_POINTS, node_model
 from node.clock import RealClock
 from node.control.arguments import check_arguments
+from node.control.setting_results import SettingResults
 from node.roles import Caller, Role
 from node.server.certificate import Identity
 from node.server.limits import Limits
@@ -107,17 +108,10 @@ class RecordingDesk:
         self.done.set()
         return self.result
 
-    async def write_setting(self, device_id: str, point_id: str, value: Value, caller: Caller) -> CommandResult:
-        self.writes.append((device_id, point_id, value, caller))
+    async def write_settings(self, device_id: str, values: Mapping[str, Value], caller: Caller) -> SettingResults:
+        self.writes += [(device_id, point_id, value, caller) for point_id, value in values.items()]
         await self.may_answer.wait()
-        return self.result
-
-    async def write_settings(
-        self, device_id: str, values: Mapping[str, Value], caller: Caller
-    ) -> Mapping[str, CommandResult]:
-        return {
-            point_id: await self.write_setting(device_id, point_id, value, caller) for point_id, value in values.items()
-        }
+        return SettingResults(dict.fromkeys(values, self.result))
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from struct import Struct
 from typing import Any, Final
@@ -41,7 +41,7 @@ class FastCall:
         self._most = limits.call_operations
         self._known: dict[bytes, tuple[str, Command]] = {}
 
-    def begin(self, data: bytes, at: int, caller: Caller, answer_by: float) -> Awaitable[bytes] | None:
+    def begin(self, data: bytes, at: int, caller: Caller, answer_by: float) -> Coroutine[Any, Any, bytes] | None:
         """What gives the bytes behind the response's header; None when the ordinary way has to answer.
 
         Nothing has been called then. Raises struct.error, IndexError, ValueError for bytes that are no request.

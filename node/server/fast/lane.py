@@ -7,15 +7,16 @@ request and nothing about them is kept.
 from __future__ import annotations
 
 import struct
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from asyncua import ua
 
 from address_space.builder import BuiltSpace
 from address_space.image import ProcessImage
 from address_space.model import Clock
+from node.begun import Begun
 from node.server.browsing import Browser
 from node.server.calls import MethodCaller
 from node.server.channel import Incoming
@@ -64,11 +65,11 @@ class _Asked(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Service:
-    """One service: what answers it, at once or in a task, and how its response is called."""
+    """One service: what answers it, at once or by work that may have to wait, and how its response is called."""
 
     response: int
     at_once: Callable[[_Asked], bytes | None] | None = None
-    begin: Callable[[_Asked], Awaitable[bytes] | None] | None = None
+    begin: Callable[[_Asked], Coroutine[Any, Any, bytes] | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,38 +150,46 @@ class Lane:
             if more != NOTHING or audit < -1 or (audit > 0 and service.at_once is None):
                 return None
             asked = _Asked(line, incoming.request_id, session, data, begin + REQUEST_END.size, handle, hint, now)
-            body = service.at_once(asked) if service.at_once is not None else self._begin(service, type_id, asked)
+            if service.begin is None:
+                body, work = service.at_once(asked) if service.at_once is not None else None, None
+            else:
+                body, work = None, service.begin(asked) if line.running < self._limits.running_requests else None
         except (struct.error, LookupError, ValueError, ua.UaError):
             # Bytes that are no request: what is wrong with them is for the ordinary way to say.
             return None
-        if body is None:
+        if work is not None:
+            self._sessions.touch(session)
+            body = self._begin(work, service, type_id, asked)
+            if body is None:
+                return LATER
+        elif body is None:
             return None
-        self._sessions.touch(session)
-        if body is LATER:
-            return LATER
+        else:
+            self._sessions.touch(session)
         self._served(type_id, session, 0)
         return response(service.response, now, handle) + body
 
-    def _begin(self, service: _Service, type_id: int, asked: _Asked) -> bytes | None:
-        """Let what takes long run beside the messages that follow; it goes on when its client leaves."""
-        line = asked.line
-        if service.begin is None or line.running >= self._limits.running_requests:
+    def _begin(self, work: Coroutine[Any, Any, bytes], service: _Service, type_id: int, asked: _Asked) -> bytes | None:
+        """Do the work; None when it has to wait, and goes on beside the messages that follow, even without a client."""
+        line, begun = asked.line, None
+        with self._tasks.guard("request", lambda _error: self._failed(asked)):
+            begun = Begun(work)
+        if begun is None:
             return None
-        work = service.begin(asked)
-        if work is None:
-            return None
+        if begun.done:
+            return begun.result
         line.running += 1
 
         async def run() -> None:
             try:
-                body = await work
+                body = await begun
             finally:
                 line.running -= 1
             self._served(type_id, asked.session, 0)
             line.send_packed(response(service.response, self._clock.now(), asked.handle) + body, asked.id)
 
         self._tasks.start(run(), "request", lambda _error: self._failed(asked))
-        return LATER
+        return None
 
     def _failed(self, asked: _Asked) -> None:
         fault = ua.ServiceFault()

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from struct import Struct
-from typing import Final
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from struct import Struct, pack
+from typing import Any, Final
 
 from asyncua import ua
 
 from address_space.builder import BuiltSpace
+from address_space.model import Value
 from address_space.shape import NS_SITE, node_id
 from node.roles import Caller
 from node.server.access import WRITE, WRITES, access_level
 from node.server.fast.layout import COUNT, TEXT_ID, TEXT_KIND
-from node.server.fast.scalars import scalar
+from node.server.fast.scalars import LETTERS, scalar
 from node.server.limits import Limits
-from node.server.writing import SettingWriter, Wanted
+from node.server.writing import Plan, SettingWriter
 
 # A write value behind its NodeId: attribute Value, a range that is null or empty.
 _VALUE: Final = ua.AttributeIds.Value.to_bytes(4, "little")
@@ -26,6 +28,18 @@ _ALONE, _WITH_STATUS = 0x01, 0x03
 _GOOD: Final = b"\0\0\0\0"
 _NO_DIAGNOSTICS: Final = COUNT.pack(0)
 _KEPT: Final = 5_000  # settings whose slots are remembered
+# Requests whose forms are remembered because clients write the same settings again and again, and their bytes at most.
+_FORMS: Final = 256
+_FORMS_BYTES: Final = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What is the same in all requests that write these settings, whatever the values."""
+
+    unpack: Callable[[bytes, int], tuple[Any, ...]]  # fixed bytes and values in turns
+    fixed: tuple[bytes, ...]
+    plan: Plan
 
 
 class FastWrite:
@@ -36,8 +50,10 @@ class FastWrite:
         self._writer = writer
         self._most = limits.write_operations
         self._known: dict[bytes, int] = {}
+        self._forms: dict[tuple[int, int, bytes], _Form] = {}
+        self._bytes = 0
 
-    def begin(self, data: bytes, at: int, caller: Caller) -> Awaitable[bytes] | None:
+    def begin(self, data: bytes, at: int, caller: Caller) -> Coroutine[Any, Any, bytes] | None:
         """What gives the bytes behind the response's header; None when the ordinary way has to answer.
 
         Nothing has been written then. Raises struct.error, IndexError for bytes that are no request.
@@ -46,7 +62,24 @@ class FastWrite:
         if not 0 < count <= self._most or caller.role < WRITES:
             return None
         at += COUNT.size
-        wanted: list[Wanted] = []
+        _kind, _space, length = TEXT_ID.unpack_from(data, at)
+        key = (count, len(data) - at, data[at : at + TEXT_ID.size + max(length, 0)])
+        form = self._forms.get(key)
+        if form is not None:
+            parts = form.unpack(data, at)
+            if parts[0::2] == form.fixed:
+                return self._answer(form.plan, parts[1::2], caller)
+        form = self._form(data, at, count)
+        if form is None:
+            return None
+        self._keep(key, form)
+        return self._answer(form.plan, form.unpack(data, at)[1::2], caller)
+
+    def _form(self, data: bytes, at: int, count: int) -> _Form | None:
+        """The form of a request that writes nothing but scalars to settings."""
+        slots: list[int] = []
+        fixed: list[bytes] = []
+        layout, done = "<", at  # up to where the layout describes it
         for _ in range(count):
             kind, _space, length = TEXT_ID.unpack_from(data, at)
             if kind != TEXT_KIND or length < 0:
@@ -58,22 +91,34 @@ class FastWrite:
                 slot = self._find(item)
             if slot is None or data[end] not in (_ALONE, _WITH_STATUS):
                 return None
-            device, point = self._writer.owner(slot)
+            _device, point = self._writer.owner(slot)
             found = scalar(data, end + 1, point.data_type)
             if found is None:
                 return None
-            value, after = found
+            _value, at = found
+            begin = end + 2  # behind the mask of the data value and the type of the variant
+            fixed.append(data[done:begin])
+            layout, done = f"{layout}{begin - done}s{LETTERS[point.data_type]}", at
             if data[end] == _WITH_STATUS:
-                if data[after : after + len(_GOOD)] != _GOOD:
+                if data[at : at + len(_GOOD)] != _GOOD:
                     return None
-                after += len(_GOOD)
-            wanted.append(Wanted(device, point, value))
-            at = after
-        return None if at != len(data) else self._answer(wanted, caller)
+                at += len(_GOOD)
+            slots.append(slot)
+        if at != len(data):
+            return None
+        fixed.append(data[done:])
+        return _Form(Struct(f"{layout}{at - done}s").unpack_from, tuple(fixed), self._writer.plan(slots))
 
-    async def _answer(self, wanted: list[Wanted], caller: Caller) -> bytes:
-        statuses = await self._writer.write_settings(wanted, caller)
-        return Struct(f"<i{len(statuses)}I").pack(len(statuses), *statuses) + _NO_DIAGNOSTICS
+    def _keep(self, key: tuple[int, int, bytes], form: _Form) -> None:
+        self._bytes += key[1]
+        if len(self._forms) >= _FORMS or self._bytes > _FORMS_BYTES:
+            self._forms.clear()
+            self._bytes = key[1]
+        self._forms[key] = form
+
+    async def _answer(self, plan: Plan, values: Sequence[Value], caller: Caller) -> bytes:
+        statuses = await self._writer.carry_out(plan, values, caller)
+        return pack(f"<i{len(statuses)}I", len(statuses), *statuses) + _NO_DIAGNOSTICS
 
     def _find(self, item: bytes) -> int | None:
         """Slot of a setting that can be written; None for everything else."""

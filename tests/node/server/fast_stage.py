@@ -12,6 +12,7 @@ from address_space.builder import BuiltSpace, build
 from address_space.image import ProcessImage
 from address_space.model import Batch, CommandResult, Outcome, Status, Value, ticks_to_datetime
 from address_space.nodes import NodeMap
+from node.control.setting_results import SettingResults
 from node.roles import Caller, Role
 from node.server.browsing import Browser
 from node.server.calls import MethodCaller
@@ -84,15 +85,13 @@ class Desk:
         await asyncio.sleep(0)
         return self._next()
 
-    async def write_setting(self, device_id: str, point_id: str, value: Value, caller: Caller) -> CommandResult:
-        self.asked.append((device_id, point_id, value, caller))
-        await asyncio.sleep(0)
-        return self._next()
-
-    async def write_settings(
-        self, device_id: str, values: Mapping[str, Value], caller: Caller
-    ) -> Mapping[str, CommandResult]:
-        return {point: await self.write_setting(device_id, point, value, caller) for point, value in values.items()}
+    async def write_settings(self, device_id: str, values: Mapping[str, Value], caller: Caller) -> SettingResults:
+        results = {}
+        for point, value in values.items():
+            self.asked.append((device_id, point, value, caller))
+            await asyncio.sleep(0)
+            results[point] = self._next()
+        return SettingResults(results)
 
 
 class World:

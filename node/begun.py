@@ -1,0 +1,61 @@
+"""Work that runs at once and becomes a task only when it has to wait."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Generator
+from typing import Any, TypeVar
+
+_Result_co = TypeVar("_Result_co", covariant=True)
+
+
+class Begun(Coroutine[Any, Any, _Result_co]):
+    """A coroutine that has run to its first wait, or to its end; await it, or make it a task, for the rest.
+
+    What never waits costs no task and no turn of the event loop. Until that first wait it runs in the task, if any,
+    of who made this, so it must not ask for its own (as `asyncio.timeout` does). Its errors are raised where it runs.
+    """
+
+    __slots__ = ("_result", "_wanted", "_work", "done")
+
+    def __init__(self, work: Coroutine[Any, Any, _Result_co]) -> None:
+        self._work = work
+        self._wanted: list[Any] = []  # what it waits for, until who awaits this has been told
+        self._result: list[_Result_co] = []
+        try:
+            self._wanted.append(work.send(None))
+        except StopIteration as ended:
+            self._result.append(ended.value)
+        self.done = bool(self._result)
+
+    @property
+    def result(self) -> _Result_co:
+        """What it came to without waiting. Raises IndexError when it had to wait."""
+        return self._result[0]
+
+    # --- as Python awaits it
+
+    def send(self, given: Any) -> Any:
+        """Say first what it waits for, then let it go on."""
+        if self._wanted:
+            return self._wanted.pop()
+        if self._result:
+            raise StopIteration(self._result[0])
+        return self._work.send(given)
+
+    def throw(self, *error: Any) -> Any:
+        """Let it see an error where it waits."""
+        self._wanted.clear()
+        return self._work.throw(*error)
+
+    def close(self) -> None:
+        """Let it tidy up; it does not go on."""
+        self._work.close()
+
+    def __await__(self) -> Generator[Any, Any, _Result_co]:
+        return self  # an iterator with `send` and `throw`, which is what await uses
+
+    def __iter__(self) -> Begun[_Result_co]:
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)

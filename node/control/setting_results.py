@@ -1,0 +1,52 @@
+"""What several settings came to; texts of what was observed are made when somebody looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from address_space.model import CommandResult, Outcome, Status
+
+
+class SettingResults(Mapping[str, CommandResult]):
+    """A result for each setting, by point, in the order in which they were asked for."""
+
+    def __init__(self, verdicts: Mapping[str, CommandResult], observe: Callable[[str], str] | None = None) -> None:
+        """`observe` tells what was seen of a point; without it each verdict says so itself.
+
+        One verdict may stand for many settings.
+        """
+        self._verdicts = verdicts
+        self._observe = observe
+
+    def settle(self, verdicts: Mapping[str, CommandResult]) -> None:
+        """Have these verdicts from now on."""
+        self._verdicts = verdicts
+
+    def statuses(self) -> list[Status]:
+        """The status of each, in order."""
+        return [verdict.status for verdict in self._verdicts.values()]
+
+    @property
+    def unconfirmed(self) -> list[str]:
+        """Points of those that were not confirmed, in order."""
+        return [point for point, one in self._verdicts.items() if one.outcome is not Outcome.CONFIRMED]
+
+    @property
+    def longest_s(self) -> float:
+        """How long the last of them took, in seconds."""
+        return max(one.elapsed_s for one in self._verdicts.values())
+
+    def __getitem__(self, point: str) -> CommandResult:
+        verdict = self._verdicts[point]
+        if self._observe is None:
+            return verdict
+        observed = self._observe(point)
+        return CommandResult(
+            verdict.outcome, verdict.status, observed, verdict.elapsed_s, verdict.reason, verdict.input_results
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._verdicts)
+
+    def __len__(self) -> int:
+        return len(self._verdicts)
