@@ -15,14 +15,16 @@ from address_space import di
 from address_space.attributes import object_attributes
 from address_space.catalogue import Catalogue
 from address_space.event_types import add_event_types
+from address_space.history_configuration import EVENT_FILTER, HistoryOffer, event_filter_attributes
 from address_space.image import ProcessImage
 from address_space.layout import Layout
 from address_space.metadata import NAMES, Metadata, add_metadata
-from address_space.model import Clock, Command, Device, DeviceClass, DeviceModel
+from address_space.model import OWN_CLASSES, Clock, Command, Device, DeviceClass, DeviceModel
 from address_space.nodes import Node, NodeMap
 from address_space.shape import (
     HAS_COMPONENT,
     HAS_NOTIFIER,
+    HAS_PROPERTY,
     HAS_TYPE_DEFINITION,
     MODEL_URI,
     NS_MODEL,
@@ -42,6 +44,8 @@ from address_space.values import Samples, text
 SITE: Final = "_site"
 _OBJECTS: Final = node_id(ua.ObjectIds.ObjectsFolder)
 _SERVER: Final = node_id(ua.ObjectIds.Server)
+_PROPERTY_TYPE: Final = node_id(ua.ObjectIds.PropertyType)
+_USUAL: Final = HistoryOffer()
 _FOLDER_TYPE: Final = node_id(ua.ObjectIds.FolderType)
 # Folder of the site object in which the devices of a class are organized; the node itself stands beside them.
 _FOLDERS: Final[dict[DeviceClass, tuple[str, str]]] = {
@@ -54,6 +58,7 @@ _FOLDERS: Final[dict[DeviceClass, tuple[str, str]]] = {
     DeviceClass.SENSOR: ("Sensors", "Sensors"),
     DeviceClass.GENERIC: ("Generic", "Other devices"),
     DeviceClass.BUS: ("Buses", "Buses"),
+    DeviceClass.SINK: ("Sinks", "Sinks"),
 }
 # Version of the types in the model's namespace.
 _MODEL_VERSION: Final = "1.0.0"
@@ -92,7 +97,13 @@ class DeviceOwner:
             name,
             text(label),
             self._type,
-            object_attributes(name, label, device.description or device.model.description, notifier=True),
+            object_attributes(
+                name,
+                label,
+                device.description or device.model.description,
+                notifier=True,
+                history=self.layout.event_history,
+            ),
             links=(Link(HAS_TYPE_DEFINITION, True, self._type), *self._parents, *self.layout.links()),
         )
 
@@ -163,11 +174,17 @@ class BuiltSpace:
 
 
 def build(
-    nodes: NodeMap, image: ProcessImage, clock: Clock, site_id: str, site_label: str = "", *, history: bool = True
+    nodes: NodeMap,
+    image: ProcessImage,
+    clock: Clock,
+    site_id: str,
+    site_label: str = "",
+    *,
+    history: HistoryOffer | None = _USUAL,
 ) -> BuiltSpace:
     """Add types, site and devices to a node map that holds asyncua's own nodes.
 
-    `history` False leaves away the HistoryRead right and Historizing of all points. Raises ValueError for a model that
+    `history` is what is offered of it; None leaves away all that is about history at all points. Raises ValueError for a model that
     cannot be shown (two members of one name, an unknown unit) and for a device that is called `Site`.
     """
     devices = list(image.devices.values())
@@ -190,7 +207,7 @@ def build(
     di.add_di_metadata(catalogue)
     types.add_fixed(catalogue)
     add_event_types(catalogue)
-    _add_site(catalogue, devices, site_id, site_label)
+    _add_site(catalogue, devices, site_id, site_label, history=history is not None and history.events)
     nodes.mount(NS_MODEL, types)
     nodes.mount(NS_SITE, directory)
     catalogue.install(nodes)
@@ -204,24 +221,29 @@ def _site_node(*names: str) -> ua.NodeId:
 def _parents(device_class: DeviceClass) -> tuple[Link, ...]:
     folder = _FOLDERS.get(device_class)
     links = [Link(ORGANIZES, False, _site_node() if folder is None else _site_node(folder[0]))]
-    if device_class not in (DeviceClass.BUS, DeviceClass.NODE):
+    if device_class not in OWN_CLASSES:
         links.insert(0, Link(HAS_COMPONENT, False, di.DEVICE_SET))
     links.append(Link(HAS_NOTIFIER, False, _site_node()))
     return tuple(links)
 
 
-def _add_site(catalogue: Catalogue, devices: list[Device], site_id: str, site_label: str) -> None:
+def _add_site(catalogue: Catalogue, devices: list[Device], site_id: str, site_label: str, *, history: bool) -> None:
     """The site object with one folder per class in use, and the references down to the devices."""
     name = ua.QualifiedName(site_id, NS_SITE)
     site = catalogue.add(
         _site_node(),
-        object_attributes(name, site_label or site_id, "All devices of the site, by class.", notifier=True),
+        object_attributes(
+            name, site_label or site_id, "All devices of the site, by class.", notifier=True, history=history
+        ),
         (ORGANIZES, _OBJECTS),
         _FOLDER_TYPE,
     )
     # Events of a device reach who watches the device, the site or the Server (OPC 10000-3 section 7.18).
     catalogue.refer(_SERVER, HAS_NOTIFIER, site)
     catalogue.refer_back(site, HAS_NOTIFIER, _SERVER)
+    if history:
+        for notifier, name in ((site, EVENT_FILTER), (_SERVER, f"Server{EVENT_FILTER}")):
+            catalogue.add(_site_node(name), event_filter_attributes(), (HAS_PROPERTY, notifier), _PROPERTY_TYPE)
     present = {device.model.device_class for device in devices}
     for device_class, (folder, label) in _FOLDERS.items():
         if device_class in present:

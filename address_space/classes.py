@@ -41,6 +41,7 @@ from address_space.system import (
     SYSTEM_POINTS,
     bus_model,
     node_model,
+    sink_model,
 )
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "browse_name",
     "bus_model",
     "node_model",
+    "sink_model",
 ]
 
 
@@ -478,7 +480,7 @@ _GENERIC = _class(
     (),
 )
 
-# The classes that a profile may name; buses and the node itself have models of their own (bus_model, node_model).
+# The classes that a profile may name; buses, sinks and the node itself have models of their own.
 CLASSES: Final[Mapping[DeviceClass, ClassSpec]] = {
     spec.device_class: spec for spec in (_INVERTER, _FUEL_CELL, _BATTERY, _METER, _PV, _TANK, _SENSOR, _GENERIC)
 }

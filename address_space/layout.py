@@ -14,11 +14,12 @@ from asyncua import ua
 from address_space import di
 from address_space.attributes import READ, base_attributes, object_attributes, variable_attributes
 from address_space.classes import RESERVED_NAMES, browse_name
+from address_space.history_configuration import EVENT_FILTER, HistoryMembers, HistoryOffer, event_filter_shape
 from address_space.methods import input_arguments, output_arguments, with_limits
 from address_space.model import (
+    OWN_CLASSES,
     Command,
     Device,
-    DeviceClass,
     DeviceModel,
     EnumMember,
     FunctionalGroup,
@@ -51,7 +52,6 @@ MANDATORY: Final = node_id(ua.ObjectIds.ModellingRule_Mandatory)
 OPTIONAL: Final = node_id(ua.ObjectIds.ModellingRule_Optional)
 
 _WRITE: Final = 1 << ua.AccessLevel.CurrentWrite
-_HISTORY: Final = 1 << ua.AccessLevel.HistoryRead
 
 # DI property -> points that hold it when the site file does not say it.
 _NAMEPLATE_POINTS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -64,7 +64,7 @@ _NAMEPLATE_POINTS: Final[Mapping[str, tuple[str, ...]]] = {
 class Layout:
     """Members of one model, for instances (`samples` given) or for a type (`samples` None).
 
-    `rules` are the modelling rules of a type's points and commands by id. Raises ValueError when two members would
+    `history` is what an instance offers of it. `rules` are the modelling rules of a type's points and commands by id. Raises ValueError when two members would
     have one name or a unit is unknown.
     """
 
@@ -73,19 +73,24 @@ class Layout:
         model: DeviceModel,
         samples: Samples | None,
         *,
-        history: bool = True,
+        history: HistoryOffer | None = None,
         rules: Mapping[str, ua.NodeId] | None = None,
     ) -> None:
         self.model = model
         self._samples = samples
-        self._history = history
+        self._history = HistoryMembers(history if samples is not None else None)
         self._rules = rules
         self._commands = {command.id: command for command in model.commands}
         self._cache: dict[str, Shape] = {}
-        self.is_device = model.device_class not in (DeviceClass.BUS, DeviceClass.NODE)
+        self.is_device = model.device_class not in OWN_CLASSES
         self.groups = tuple(group for group in FunctionalGroup if any(True for _ in self._organized(group)))
         _check(model)
         self.size = sum(1 for _ in self)
+
+    @property
+    def event_history(self) -> bool:
+        """Whether the events of these devices are kept."""
+        return self._history.offer is not None and self._history.offer.events
 
     # --- names
 
@@ -94,7 +99,7 @@ class Layout:
         yield from self.top()
         for point in self.model.points:
             yield point.id
-            for name in _properties(point):
+            for name in (*_properties(point), *self._history.names(point)):
                 yield f"{point.id}.{name}"
         for command in self.model.commands:
             yield command.id
@@ -113,11 +118,14 @@ class Layout:
             yield from di.NAMEPLATE
             if "device_health" in self.model.index:
                 yield "DeviceHealth"
+        if self.event_history:
+            yield EVENT_FILTER
 
     def links(self) -> Iterator[Link]:
         """References from the owner to its direct members."""
         for name in self.top():
-            yield Link(HAS_PROPERTY if name in di.NAMEPLATE else HAS_COMPONENT, True, name)
+            is_property = name in di.NAMEPLATE or name == EVENT_FILTER
+            yield Link(HAS_PROPERTY if is_property else HAS_COMPONENT, True, name)
 
     def _organized(self, group: FunctionalGroup) -> Iterator[str]:
         for point in self.model.points:
@@ -144,7 +152,9 @@ class Layout:
         position = self.model.index.get(head)
         if position is not None:
             point = self.model.points[position]
-            return self._property(point, position, name) if dot else self._point(point, position)
+            if not dot:
+                return self._point(point, position)
+            return self._property(point, position, name) or self._history.shape(point, name)
         command = self._commands.get(head)
         if command is not None:
             return self._argument_list(command, name) if dot else self._method(command)
@@ -161,6 +171,8 @@ class Layout:
             return self._health()
         if name in di.NAMEPLATE:
             return self._nameplate(name)
+        if name == EVENT_FILTER:
+            return event_filter_shape("")
         links = tuple(Link(ORGANIZES, True, member) for member in self._organized(FunctionalGroup(name)))
         return self._folder(name, di.FUNCTIONAL_GROUP_TYPE, di.GROUP_DESCRIPTIONS[name], links)
 
@@ -239,8 +251,8 @@ class Layout:
         name = ua.QualifiedName(browse_name(point.id), NS_MODEL)
         label = point.label or browse_name(point.id)
         type_definition = self._type_of(point)
-        historized = point.historize and self._history and samples is not None
-        access = (READ if point.readable else 0) | (_HISTORY if historized else 0)
+        history = self._history.access(point)
+        access = (READ if point.readable else 0) | history
         fixed = variable_attributes(
             name,
             label,
@@ -248,7 +260,7 @@ class Layout:
             node_id(int(variant_type(point))),
             access=access,
         )
-        fixed[ua.AttributeIds.Historizing] = shared(historized, ua.VariantType.Boolean)
+        fixed[ua.AttributeIds.Historizing] = shared(bool(history), ua.VariantType.Boolean)
         # Samples are pushed as they come: the server watches without a period of its own.
         fixed[ua.AttributeIds.MinimumSamplingInterval] = shared(0.0, ua.VariantType.Double)
         attributes: dict[ua.AttributeIds, Callable[[Node], ua.DataValue]] = {
@@ -267,6 +279,7 @@ class Layout:
             Link(ORGANIZES, False, point.group.value),
             *self._ruled(self._rule(point.id)),
             *(Link(HAS_PROPERTY, True, f"{point.id}.{entry}") for entry in _properties(point)),
+            *self._history.links(point),
         ]
         return Shape(
             ua.NodeClass.Variable,

@@ -305,7 +305,7 @@ class Command:
 
 
 class DeviceClass(StrEnum):
-    """What a device is, whatever its brand; BUS and NODE are gridnode's own."""
+    """What a device is, whatever its brand; BUS, SINK and NODE are gridnode's own."""
 
     INVERTER = "inverter"
     FUEL_CELL = "fuel_cell"
@@ -316,7 +316,12 @@ class DeviceClass(StrEnum):
     SENSOR = "sensor"
     GENERIC = "generic"
     BUS = "bus"
+    SINK = "sink"
     NODE = "node"
+
+
+# What is no equipment but a part of gridnode.
+OWN_CLASSES: Final = frozenset({DeviceClass.BUS, DeviceClass.SINK, DeviceClass.NODE})
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,19 @@ JOURNAL_STATE: Final = Enumeration(
     ),
 )
 
+SINK_STATE: Final = Enumeration(
+    "SinkState",
+    (
+        EnumMember(0, "Starting", "Nothing was sent yet."),
+        EnumMember(1, "Forwarding", "The sink has what is recorded, but for the last seconds."),
+        EnumMember(2, "Replaying", "The sink gets what has queued up."),
+        EnumMember(3, "Retrying", "The sink takes nothing now; it is tried again."),
+        EnumMember(4, "Misconfigured", "Address, credentials or database are not right: LastError says what."),
+        EnumMember(5, "Refused", "The sink refuses too many samples for one reason: LastError says which."),
+        EnumMember(6, "WaitingForTime", "The clock of the node is not set yet."),
+    ),
+)
+
 NO_YES: Final = Enumeration("NoYes", (EnumMember(0, "No"), EnumMember(1, "Yes")))
 
 
@@ -199,6 +212,21 @@ _BUS_POINTS: Final[tuple[Point, ...]] = (
     _LAST_ERROR,
 )
 
+_SINK_POINTS: Final[tuple[Point, ...]] = (
+    _state("connection", "Connection", "Whether the sink answers.", CONNECTION_STATE),
+    _state("sink_state", "State", "What goes on between the journal and the sink.", SINK_STATE),
+    _count(
+        "queue_samples", "Queued samples", "Samples of the journal that are not in the sink, about.", DataType.UINT64
+    ),
+    _analog("queue_age", "Age of the queue", "Age of the oldest sample that is not in the sink.", "s"),
+    _count("sent", "Sent", "Samples stored in the sink since the node started.", DataType.UINT64),
+    _count("quarantined", "Quarantined", "Samples that the sink refused since the node started.", DataType.UINT64),
+    _count("lost", "Lost", "Samples older than what the sink keeps, since the node started.", DataType.UINT64),
+    _count("replay_rate", "Replay rate", "Queued samples sent per second at most; 0 is no limit.", DataType.DOUBLE),
+    _LAST_ERROR,
+    _point("last_answer", "Last answer", "When the sink answered last.", DataType.INT64, PointKind.TIME),
+)
+
 _NODE_POINTS: Final[tuple[Point, ...]] = (
     _analog("certificate_days_left", "Certificate days left", "Until the server's own certificate ends.", "d"),
     _count("journal_samples", "Journal samples", "Samples that the journal acknowledged.", DataType.UINT64),
@@ -213,6 +241,13 @@ def bus_model() -> DeviceModel:
     """Model of a bus as a device of its own; its device id is the bus id."""
     return device_model(
         "gridnode.bus", DeviceClass.BUS, _BUS_POINTS, description="One physical channel and how it does."
+    )
+
+
+def sink_model() -> DeviceModel:
+    """Model of a sink as a device of its own; its device id is the sink id."""
+    return device_model(
+        "gridnode.sink", DeviceClass.SINK, _SINK_POINTS, description="Something that gets the journal, and how it does."
     )
 
 

@@ -22,9 +22,9 @@ from address_space.enumerations import add_enumeration
 from address_space.event_types import COMMAND_EVENT_TYPE
 from address_space.layout import MANDATORY, OPTIONAL, Layout
 from address_space.methods import OUTCOME_TYPE
-from address_space.model import DeviceClass, DeviceModel, device_model
+from address_space.model import OWN_CLASSES, DeviceClass, DeviceModel, device_model
 from address_space.shape import GENERATES_EVENT, HAS_SUBTYPE, NS_MODEL, Link, Owner, Shape, member_id, node_id
-from address_space.system import OUTCOME, SYSTEM_POINTS, bus_model, node_model
+from address_space.system import OUTCOME, SYSTEM_POINTS, bus_model, node_model, sink_model
 
 OUTCOME_STRINGS: Final = node_id("Outcome.EnumStrings", NS_MODEL)
 
@@ -76,7 +76,7 @@ class Types:
         self._profiles: dict[str, TypeOwner] = {}
         for device_class, spec in CLASSES.items():
             self._classes[device_class] = self._add(type_name(device_class.value), di.DEVICE_TYPE, *_class_layout(spec))
-        for model in (bus_model(), node_model()):
+        for model in (bus_model(), sink_model(), node_model()):
             name = type_name(model.device_class.value)
             rules = dict.fromkeys(model.index, MANDATORY)
             self._classes[model.device_class] = self._add(name, di.TOPOLOGY_ELEMENT_TYPE, model, rules)
@@ -92,8 +92,8 @@ class Types:
     def _add_profile(self, variants: list[DeviceModel], name: str) -> None:
         first = variants[0]
         above = self._classes[first.device_class]
-        # Bus and node have one model each; a device without a profile of its own is just of its class.
-        if first.device_class in (DeviceClass.BUS, DeviceClass.NODE) or first.id == first.device_class.value:
+        # Bus, sink and node have one model each; a device without a profile of its own is just of its class.
+        if first.device_class in OWN_CLASSES or first.id == first.device_class.value:
             self._profiles[first.id] = above
             return
         owner = self._profiles[first.id] = self._add(name, above.nodeid, *_profile_layout(variants))

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from address_space.classes import CLASSES
 from address_space.image import ProcessImage
-from address_space.model import Device, DeviceClass, PointKind, Status, is_bad
+from address_space.model import OWN_CLASSES, Device, PointKind, Status, is_bad
 from address_space.system import SYSTEM_POINTS
 from address_space.units import UNITS
 from node.cli.times import shown, shown_short
@@ -47,7 +47,7 @@ class Overview:
         self._rows = [
             (device, [image.slot(device.id, point) for point in _key_points(device)])
             for device in image.devices.values()
-            if device.model.device_class not in (DeviceClass.BUS, DeviceClass.NODE)
+            if device.model.device_class not in OWN_CLASSES
         ]
         self._answered: dict[str, int] = {}  # newest source time by device, kept while nothing answers
 

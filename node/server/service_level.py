@@ -23,12 +23,12 @@ _OUT_OF_SERVICE: Final = 4
 def service_level(image: ProcessImage) -> int:
     """255 when everything that is in service answers, else by the share that does; 1 when nothing does.
 
-    A device that a person took out of service is not missed. The node itself does not count.
+    A device that a person took out of service is not missed. The node itself and its sinks do not count.
     """
     states = [
         image.values[image.slot(device.id, "connection")]
         for device in image.devices.values()
-        if device.model.device_class is not DeviceClass.NODE and "connection" in device.model.index
+        if device.model.device_class not in (DeviceClass.NODE, DeviceClass.SINK) and "connection" in device.model.index
     ]
     return level_of([None if state is None else int(state) for state in states])
 

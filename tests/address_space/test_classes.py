@@ -2,20 +2,20 @@ import re
 
 import pytest
 
-from address_space.classes import CLASSES, SYSTEM_POINTS, ClassSpec, browse_name, bus_model, node_model
-from address_space.model import DataType, DeviceClass, Outcome, Point, PointKind
+from address_space.classes import CLASSES, SYSTEM_POINTS, ClassSpec, browse_name, bus_model, node_model, sink_model
+from address_space.model import OWN_CLASSES, DataType, DeviceClass, Outcome, Point, PointKind
 from address_space.units import UNITS
 
 SPECS = list(CLASSES.values())
 ALL_POINTS = [
     *((spec.device_class, entry.point) for spec in SPECS for entry in spec.points),
     *((DeviceClass.GENERIC, point) for point in SYSTEM_POINTS),
-    *((model().device_class, point) for model in (bus_model, node_model) for point in model().points),
+    *((model().device_class, point) for model in (bus_model, sink_model, node_model) for point in model().points),
 ]
 
 
 def test_every_class_that_a_profile_may_name_is_there() -> None:
-    assert set(CLASSES) == set(DeviceClass) - {DeviceClass.BUS, DeviceClass.NODE}
+    assert set(CLASSES) == set(DeviceClass) - OWN_CLASSES
 
 
 @pytest.mark.parametrize(("owner", "point"), ALL_POINTS, ids=lambda value: getattr(value, "id", str(value)))
