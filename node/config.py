@@ -13,6 +13,7 @@ from node.config_computed import computed_devices
 from node.config_devices import devices
 from node.config_draft import Draft, draft, unknown
 from node.config_schema import json_schema
+from node.config_sinks import sinks
 from node.historian.retention_rule import MIN_BYTES, RetentionRule
 from node.logs import PARTS
 from node.server.host_names import address_of, normal_name
@@ -60,6 +61,7 @@ def check_site(path: Path) -> SiteCheck:
     models = {device_id: device.model for device_id, device in found.devices.items()}
     computed, rules = computed_devices(work, models)
     history = _history(work)
+    feeds = sinks(work)
     if work.problems:
         raise ConfigError(work.problems)
     file = work.file
@@ -75,6 +77,7 @@ def check_site(path: Path) -> SiteCheck:
         logging=LoggingConfig(file.logging.format, file.logging.level, dict(file.logging.levels)),
         history=history,
         simulate=SimulateConfig(file.simulate.enabled, file.simulate.seed),
+        sinks=feeds,
         buses=tuple(channels[bus_id] for bus_id in file.buses),
         devices=tuple(everything[device_id] for device_id in file.devices),
         profiles=found.profiles,

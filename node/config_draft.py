@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 from drivers.problems import KeyPath, Problem, one_of
 from drivers.profile_schema import sentence
 from drivers.yaml_lines import Document, Lines
-from node.config_schema import NAME, SITE_ID, SiteFile
+from node.config_schema import ENVIRONMENT, NAME, SITE_ID, SiteFile
 
 # Secrets come from the environment or from files of their own, never from a file that is copied around.
 _SECRET_KEY: Final = re.compile(r"pass(word|wd|phrase)?|pwd|secret|token|api_?key|private_?key|credentials?", re.I)
@@ -28,6 +28,7 @@ _SHOWN: Final = 25  # a longer list of allowed words is cut
 # What stands in for a key that is missing, so that the rest can be checked.
 _STAND_IN: Final[dict[str, Any]] = {"site": "unnamed", "devices": {"unnamed": {}}}
 _PATTERNS: Final = {
+    ENVIRONMENT: "must be the name of an environment variable: letters, digits and _",
     NAME: "must begin with a letter and have letters, digits and _ only",
     SITE_ID: "must have a-z, 0-9, _ and - only",
     r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$": "must be a point id: lower-case words joined by _",

@@ -17,10 +17,12 @@ from drivers.profile_schema import RecordEntry
 from drivers.spec import Function, WordOrder
 from node.historian.retention_rule import WhenFull
 from node.server.revocation import RevocationRule
+from node.sinks.influx_config import Api
 from node.site import LogFormat
 
 SITE_ID: Final = r"^[a-z0-9_-]+$"
 NAME: Final = r"^[A-Za-z][A-Za-z0-9_]*$"
+ENVIRONMENT: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 _MAX_NAME: Final = 64
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(kB|MB|GB|TB)")
@@ -80,6 +82,7 @@ Scalar = Annotated[Any, BeforeValidator(_scalar), _schema(type=["number", "strin
 Text = Annotated[str, Field(strict=True)]
 Word = Annotated[str, Field(strict=True, min_length=1)]
 Name = Annotated[str, Field(strict=True, pattern=NAME, max_length=_MAX_NAME)]
+EnvironmentName = Annotated[str, Field(strict=True, pattern=ENVIRONMENT, max_length=_MAX_NAME)]
 PointId = Annotated[str, Field(strict=True, pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$", max_length=_MAX_NAME)]
 Flag = Annotated[bool, Field(strict=True)]
 Whole = Annotated[int, Field(strict=True)]
@@ -214,6 +217,33 @@ class BusEntry(_Strict):
     retry_max: Duration = Field(60.0, description="Longest pause before a dead device is tried again.")
 
 
+class SinkEntry(_Strict):
+    """One InfluxDB that gets the journal."""
+
+    type: Literal["influx"] = Field(description="influx: InfluxDB 1.x, 2.x, 3.x, or VictoriaMetrics.")
+    label: Text = Field("", description="Name for people.")
+    url: Word = Field(description="http://host:port or https://host:port, with a path where a proxy wants one.")
+    bucket: Word = Field(description="Bucket; for 1.x the database, or database/retention policy.")
+    org: Text = Field("", description="Organization of the bucket, for 2.x.")
+    api: Api = Field(Api.AUTO, description="auto asks the server; v1 writes to /write, v2 to /api/v2/write.")
+    token_file: Word | None = Field(None, description="File with the token, of mode 0600.")
+    token_env: EnvironmentName | None = Field(None, description="Environment variable with the token.")
+    user: Text = Field("", description="User, for 1.x with authentication.")
+    password_file: Word | None = Field(None, description="File with the user's password, of mode 0600.")
+    password_env: EnvironmentName | None = Field(None, description="Environment variable with the user's password.")
+    ca_file: Word | None = Field(
+        None, description="CAs that the server's certificate is checked with; else the system's."
+    )
+    timeout: Duration = Field(30.0, description="Until a request counts as unanswered, up to 5m.")
+    gzip: Flag = Field(True, description="Compress what is sent.")
+    batch_lines: Whole = _count(5_000, 1, 10_000, "Samples of a request.")
+    batch_size: Whole = _count(2_000_000, 100_000, 10_000_000, "Bytes of a request, before compression.")
+    replay_rate: Whole | None = Field(
+        50_000, ge=1, description="Samples a second of what has queued up; null is as fast as it goes."
+    )
+    read_back: Flag = Field(False, description="Read history from here that is older than the journal.")
+
+
 class PointOverride(_Strict):
     """What one device's point has in place of its profile's."""
 
@@ -292,6 +322,7 @@ class SiteFile(_Strict):
     logging: LoggingEntry = Field(LoggingEntry(), description="How and how much the node logs.")
     history: HistoryEntry = Field(HistoryEntry(), description="The local journal.")
     simulate: SimulateEntry = Field(SimulateEntry(), description="Simulators in place of the plant.")
+    sinks: dict[Name, SinkEntry] = Field({}, description="Where the journal is forwarded to, by id.")
     buses: dict[Name, BusEntry] = Field({}, description="Physical channels by id.")
     devices: Annotated[dict[Name, DeviceEntry], Field(min_length=1, description="Devices by id.")]
 

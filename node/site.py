@@ -12,6 +12,7 @@ from drivers.spec import BusConfig, BusUnit, ComputedPoint, Profile
 from node.historian.retention_rule import RetentionRule
 from node.server.limits import Limits
 from node.server.revocation import RevocationRule
+from node.sinks.base import SinkConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class Site:
     devices: tuple[Device, ...]  # in the order of the file; buses and the node itself not included
     profiles: Mapping[str, Profile]  # by device id
     computed: Mapping[str, tuple[ComputedPoint, ...]]  # by device id
+    sinks: tuple[SinkConfig, ...] = ()
 
     @property
     def users_file(self) -> Path:

@@ -17,6 +17,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "logging": schema.LoggingEntry,
     "history": schema.HistoryEntry,
     "simulate": schema.SimulateEntry,
+    "sinks": schema.SinkEntry,
     "buses": schema.BusEntry,
     "buses.serial": schema.SerialEntry,
     "devices": schema.DeviceEntry,
