@@ -14,6 +14,7 @@ from typing import Final, Protocol, TypeVar
 
 from address_space.image import ProcessImage
 from address_space.model import Batch, Clock
+from node.historian.compactor import Compactor
 from node.historian.connection import Connection
 from node.historian.damage import Damage
 from node.historian.database import WrongDatabase
@@ -82,6 +83,7 @@ class Journal:
         self.acknowledged = 0
         self.damage = Damage()
         self._reader = Reader(self.damage)
+        self._compactor = Compactor(self.on_disk, clock, self.damage)
         self.committed: list[Callable[[], None]] = []
         self.companions: list[Companion] = []
         self._report = Report(image, clock)
@@ -126,14 +128,19 @@ class Journal:
         self._bell.set()
 
     async def run(self) -> None:
-        """Commit at every interval until cancelled, then once more; runs for as long as the node does."""
+        """Commit at every interval and compact until cancelled, then commit once more; runs as long as the node."""
         try:
-            while True:
-                self._bell.clear()
-                await self.flush()
-                await self._interval()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._commit_on())
+                tasks.create_task(self._compactor.run())
         finally:
             await self.stop()
+
+    async def _commit_on(self) -> None:
+        while True:
+            self._bell.clear()
+            await self.flush()
+            await self._interval()
 
     async def _interval(self) -> None:
         """Wait for the time of the next commit, which the bell brings nearer."""
@@ -181,7 +188,9 @@ class Journal:
         self._written()
 
     def _written(self) -> None:
-        self.acknowledged += len(self._intake.writing)
+        count = len(self._intake.writing)
+        self.acknowledged += count
+        self._compactor.committed(count)
         self._intake.written()
         for companion in self._hop_also:
             companion.written()
@@ -223,6 +232,10 @@ class Journal:
             self._hop = None
             if hop.exception() is None:
                 self._written()
+
+    async def compact(self) -> None:
+        """Make blocks of all that is committed, now; raises HistoryUnavailable."""
+        await self._compactor.compact()
 
     # --- work of others on the file
 
