@@ -14,6 +14,8 @@ from typing import Final, Protocol
 from node.historian.history import Columns
 
 _LAST: Final = 2**63 - 1
+# Bad_NoEntryExists: the status with which a sink learns of a deletion; no sample has it otherwise.
+NO_ENTRY: Final = 0x80A0_0000
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -35,7 +37,7 @@ class Portion:
     mark: Mark
     tags: Sequence[str]
     samples: Columns
-    deleted: Sequence[int] = ()  # positions of samples that were deleted from history: their value is None
+    deleted: Sequence[int] = ()  # positions of samples that were deleted from history: no value, status NO_ENTRY
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from array import array
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from heapq import merge
@@ -16,10 +16,11 @@ from itertools import repeat
 from typing import Final, Protocol, TypeVar
 
 from address_space.model import Clock
+from node.historian.block import BlockDamaged, decode
 from node.historian.damage import Damage
 from node.historian.database import Transaction, is_corrupt
-from node.historian.feed import START, Mark, Portion, Quarantined
-from node.historian.frame import Frame, FrameDamaged
+from node.historian.feed import NO_ENTRY, START, Mark, Portion, Quarantined
+from node.historian.frame import DELETED, Frame, FrameDamaged
 from node.historian.history import Columns
 
 T = TypeVar("T")
@@ -159,7 +160,10 @@ def _blob(connection: sqlite3.Connection, mark: Mark, damage: Damage) -> bytes |
     except sqlite3.DatabaseError as error:
         if not is_corrupt(error):
             raise
-        damage.note(mark.seq, error)
+        if mark.tag == _LAST:
+            damage.note(mark.seq, error)
+        else:
+            damage.note_block(mark.tag, mark.ticks, error)
         return None
     return bytes(row[0])
 
@@ -260,7 +264,28 @@ def _decode(rows: Sequence[_Row], paths: dict[int, str], damage: Damage) -> Port
             _decode_row(row, paths, tags, samples)
         except FrameDamaged as error:
             damage.note(row.mark.seq, error)
-    return Portion(rows[-1].mark, *_last_of_each(tags, samples))
+        except BlockDamaged as error:
+            damage.note_block(row.mark.tag, row.mark.ticks, error)
+    tags, samples = _last_of_each(tags, samples)
+    return Portion(rows[-1].mark, tags, samples, _mark_deleted(samples))
+
+
+def _decode_row(row: _Row, paths: dict[int, str], tags: list[str], samples: Columns) -> None:
+    """Append the samples of a row; raises FrameDamaged or BlockDamaged and then has appended nothing."""
+    if row.blob is None:
+        return
+    if row.mark.tag == _LAST:
+        frame = Frame(row.blob)
+        columns = frame.columns()
+        ids: Iterable[int] = frame.tags
+    else:
+        columns = decode(row.blob)
+        ids = repeat(row.mark.tag, len(columns))
+    # A tag without a path was never a point: nothing of it would have been written.
+    tags.extend([paths.get(tag) or f"tag{tag}" for tag in ids])
+    samples.ticks.extend(columns.ticks)
+    samples.values.extend(columns.values)
+    samples.statuses.extend(columns.statuses)
 
 
 def _last_of_each(tags: list[str], samples: Columns) -> tuple[list[str], Columns]:
@@ -276,14 +301,12 @@ def _last_of_each(tags: list[str], samples: Columns) -> tuple[list[str], Columns
     )
 
 
-def _decode_row(row: _Row, paths: dict[int, str], tags: list[str], samples: Columns) -> None:
-    """Append the samples of a row; raises FrameDamaged and then has appended nothing."""
-    if row.blob is None:
-        return
-    frame = Frame(row.blob)
-    columns = frame.columns()
-    # A tag without a path was never a point: the frame would not have been written.
-    tags.extend(paths.get(tag, f"tag{tag}") for tag in frame.tags)
-    samples.ticks.extend(columns.ticks)
-    samples.values.extend(columns.values)
-    samples.statuses.extend(columns.statuses)
+def _mark_deleted(samples: Columns) -> list[int]:
+    """Give deleted samples no value and the status that says so; their positions."""
+    values = samples.values
+    if type(DELETED) not in set(map(type, values)):
+        return []
+    found = [position for position, value in enumerate(values) if value is DELETED]
+    for position in found:
+        values[position], samples.statuses[position] = None, NO_ENTRY
+    return found
