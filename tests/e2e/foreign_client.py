@@ -31,6 +31,7 @@ class ForeignClient:
         self._process = process
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._next = 0
+        self._ended = False
         self._events: dict[str, asyncio.Queue[dict[str, Any]]] = {}
 
     async def do(self, command: str, **given: Any) -> Any:
@@ -39,6 +40,8 @@ class ForeignClient:
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting[self._next] = answer
         assert self._process.stdin is not None
+        if self._ended:
+            raise ForeignError("the program has ended")
         self._process.stdin.write(json.dumps({"id": self._next, "do": command, **given}).encode() + b"\n")
         async with asyncio.timeout(_ANSWER_S):
             return await answer
@@ -62,6 +65,7 @@ class ForeignClient:
                 answer.set_exception(ForeignError(message["error"]))
             else:
                 answer.set_result(message["ok"])
+        self._ended = True
         for answer in self._waiting.values():
             if not answer.done():
                 answer.set_exception(ForeignError("the program has ended"))

@@ -5,7 +5,7 @@ const client = require("node-opcua-client");
 const types = require("node-opcua-types");
 const { connection } = require("./connections.js");
 
-const { DataType, Variant } = client;
+const { DataType, Variant, resolveNodeId } = client;
 
 /** What JSON describes: `{"$": "Buffer", base64}`, `{"$": "Variant", type, value}`, or a structure by its name. */
 function made(value) {
@@ -15,8 +15,12 @@ function made(value) {
     if (kind === "Buffer") return Buffer.from(rest.base64, "base64");
     const members = Object.fromEntries(Object.entries(rest).map(([name, member]) => [name, made(member)]));
     if (kind === undefined) return members;
-    if (kind === "Variant") return new Variant({ dataType: DataType[members.type], value: members.value });
+    if (kind === "Variant") return variant(members);
     return new (types[kind] ?? client[kind])(members);
+}
+
+function variant({ type, value }) {
+    return new Variant({ dataType: DataType[type], value: type === "NodeId" ? resolveNodeId(value) : value });
 }
 
 /** Send a request, "Read" for a ReadRequest, with its members; answers the response. */
