@@ -4,6 +4,7 @@ Pure: no clock, no OPC UA library. `reading` drives the engine over a History; e
 """
 
 from node.historian.aggregates.aggregate import Aggregate, ResultType
+from node.historian.aggregates.aggregation import Aggregation
 from node.historian.aggregates.configuration import Configuration
 from node.historian.aggregates.errors import (
     AggregateError,
@@ -18,6 +19,7 @@ from node.historian.aggregates.result import Result
 __all__ = [
     "Aggregate",
     "AggregateError",
+    "Aggregation",
     "Cancelled",
     "Configuration",
     "ConfigurationRejected",

@@ -1,4 +1,4 @@
-"""How non-Good and missing data count: AggregateConfiguration of OPC 10000-13 section 4.2.1.2, and Stepped of Part 11."""
+"""How non-Good and missing data count: AggregateConfiguration (OPC 10000-13 section 4.2.1.2), and Stepped."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ class Configuration:
         for name, percent in (("PercentDataBad", self.percent_data_bad), ("PercentDataGood", self.percent_data_good)):
             if not 0 <= percent <= 100:
                 raise ConfigurationRejected(f"{name} is {percent}, not 0 to 100")
-        if self.percent_data_good < 100 - self.percent_data_bad:
-            raise ConfigurationRejected(
-                f"PercentDataGood {self.percent_data_good} is less than 100 minus PercentDataBad {self.percent_data_bad}"
-            )
+        good, bad = self.percent_data_good, self.percent_data_bad
+        if good < 100 - bad:
+            raise ConfigurationRejected(f"PercentDataGood {good} is less than 100 minus PercentDataBad {bad}")

@@ -1,4 +1,4 @@
-"""One processed value, and how the bits of its status are put together (OPC 10000-4 section 7.39.1, 10000-13 section 5.3.3)."""
+"""One processed value, and the bits of its status (OPC 10000-4 section 7.39.1, OPC 10000-13 section 5.3.3)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RESOLUTION: Final = 10_000
 
 
 class Result(NamedTuple):
-    """One processed or interpolated value. `value` is None when the status is Bad; `status` carries information bits."""
+    """One processed or interpolated value; None when the status is Bad. `status` carries information bits."""
 
     ticks: int
     value: Value | None

@@ -1,0 +1,92 @@
+"""Samples before and behind a range: as far as bounds need them, and no further than makes sense."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from typing import Final
+
+from node.historian.aggregates.bound import worst_usable
+from node.historian.aggregates.configuration import Configuration
+from node.historian.aggregates.errors import Cancelled
+from node.historian.aggregates.page import page_of
+from node.historian.aggregates.result import BAD_NO_DATA, code
+from node.historian.history import Columns, History
+
+PAGE: Final = 5_000  # samples per slice of work: some milliseconds, so that the event loop stays free
+_GROWTH: Final = 16  # a neighbour is mostly the next sample: begin with a page of 4, and grow when it is not
+_FAR: Final = 100_000  # samples looked at in vain before a usable one is taken not to exist (3.1.8: server dependent)
+
+
+async def pages_around(
+    history: History, tag: str, start: int, *, reverse: bool, span: int, cancelled: Callable[[], bool]
+) -> AsyncGenerator[Columns, None]:
+    """Growing pages from `start` on in the direction of travel, until far and `span` ticks away, or the end."""
+    limit, seen, after = 4, 0, None
+    while True:
+        if cancelled():
+            raise Cancelled("the caller asked to stop")
+        page = await history.raw(tag, start, None, limit=limit, reverse=reverse, after=after)
+        if page.columns:
+            yield page.columns
+            seen += len(page.columns)
+            if seen >= _FAR and abs(page.columns.ticks[-1] - start) >= span:
+                return
+        after = page.next
+        if after is None:
+            return
+        limit = min(PAGE, limit * _GROWTH)
+
+
+async def samples_before(
+    history: History,
+    tag: str,
+    start: int,
+    usable: int,
+    configuration: Configuration,
+    *,
+    span: int,
+    cancelled: Callable[[], bool],
+) -> Columns:
+    """What matters of the samples at `start` and before it, ascending.
+
+    The newest `usable` usable ones (0 asks for one of any quality), and one sample for every gap between and after
+    them. Placeholders with Bad_NoData are kept and do not count.
+    """
+    newest_first = Columns()
+    found, wanted, in_gap = 0, max(1, usable), False  # in_gap: a sample of the gap is kept already
+    worst = worst_usable(configuration)
+    async for columns in pages_around(history, tag, start, reverse=True, span=span, cancelled=cancelled):
+        page = page_of(columns, numeric=False)
+        for index in range(len(page)):
+            is_usable = page.quality(index) <= worst
+            is_sample = is_usable or code(page.statuses[index]) != BAD_NO_DATA
+            if is_usable or not in_gap:
+                newest_first.append(page.ticks[index], page.values[index], page.statuses[index])
+            in_gap = is_sample and not is_usable
+            found += is_usable or (is_sample and not usable)
+            if found >= wanted:
+                return _reversed(newest_first)
+    return _reversed(newest_first)
+
+
+async def first_usable(
+    history: History,
+    tag: str,
+    start: int,
+    configuration: Configuration,
+    *,
+    span: int,
+    cancelled: Callable[[], bool],
+) -> Columns:
+    """The first usable sample at or after `start`; empty when there is none."""
+    worst = worst_usable(configuration)
+    async for columns in pages_around(history, tag, start, reverse=False, span=span, cancelled=cancelled):
+        page = page_of(columns, numeric=False)
+        for index in range(len(page)):
+            if page.quality(index) <= worst:
+                return Columns(page.ticks[index : index + 1], [page.values[index]], page.statuses[index : index + 1])
+    return Columns()
+
+
+def _reversed(columns: Columns) -> Columns:
+    return Columns(columns.ticks[::-1], columns.values[::-1], columns.statuses[::-1])
