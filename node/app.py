@@ -52,8 +52,13 @@ class App:
         self._login = LoginGuard(self.users, clock)
         self.journal: Journal | None = None
         if site.history.enabled:
-            interval_s = site.history.commit_interval_s
-            self.journal = Journal(site.state / "history.db", self.image, clock, commit_interval_s=interval_s)
+            self.journal = Journal(
+                site.state / "history.db",
+                self.image,
+                clock,
+                commit_interval_s=site.history.commit_interval_s,
+                default_rule=site.history.record,
+            )
         # Renewed when a bus is built anew after a fault, so that control follows.
         self._ports: dict[str, Port] = {}
         # Building the address space holds the loop for most of a second, which buses would take for silence.

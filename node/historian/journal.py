@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from address_space.image import ProcessImage
-from address_space.model import Batch, Clock
+from address_space.model import Batch, Clock, RecordingRule
 from node.historian.compactor import Compactor
 from node.historian.connection import Connection
 from node.historian.damage import Damage
@@ -22,6 +22,7 @@ from node.historian.disk import STOP_S, Disk
 from node.historian.history import Columns, HistoryUnavailable, Page, Position
 from node.historian.intake import Intake
 from node.historian.reader import Reader, Request
+from node.historian.recording import Recording
 from node.historian.report import JournalState, Report
 from node.historian.writer import Also, Writer
 
@@ -69,6 +70,7 @@ class Journal:
         *,
         commit_interval_s: float = 1.0,
         queue_samples: int = QUEUE_SAMPLES,
+        default_rule: RecordingRule | None = None,
     ) -> None:
         """Touches no file yet. Raises KeyError when the image has no device `node` to report at."""
         self._path = path
@@ -76,10 +78,8 @@ class Journal:
         self._interval_s = commit_interval_s
         self._paths = {slot: f"{device.id}.{point.id}" for device, point, slot in image if point.historize}
         self._slots = {tag: slot for slot, tag in self._paths.items()}
-        self._historized = bytearray(image.size)
-        for slot in self._paths:
-            self._historized[slot] = 1
         self._intake = Intake(image, queue_samples)
+        self._recording = Recording(image, clock, self._intake.put, default_rule)
         self.acknowledged = 0
         self.damage = Damage()
         self._reader = Reader(self.damage)
@@ -117,11 +117,7 @@ class Journal:
 
     def offer(self, batch: Batch, changed: Sequence[int]) -> None:
         """Take the changed samples of historized points; a tap of the image. Never waits, never raises for a value."""
-        slots, historized, put = batch.slots, self._historized, self._intake.put
-        for position in changed:
-            slot = slots[position]
-            if historized[slot]:
-                put(slot, batch.values[position], batch.statuses[position], batch.ticks)
+        self._recording.offer(batch, changed)
 
     def ring(self) -> None:
         """Ask `run` for a commit ahead of the interval."""
@@ -133,6 +129,7 @@ class Journal:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._commit_on())
                 tasks.create_task(self._compactor.run())
+                tasks.create_task(self._recording.run())
         finally:
             await self.stop()
 
@@ -213,6 +210,7 @@ class Journal:
     async def stop(self) -> None:
         """Commit what waits and close the file; `run` does it at its end. Takes a bounded time."""
         await self._settle()
+        self._recording.finish()
         try:
             async with asyncio.timeout(STOP_S):
                 # Filling a gap in history offers samples of its own.

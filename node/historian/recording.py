@@ -73,6 +73,7 @@ class Recording:
         self._round_s: list[float] = []
         self._renewing: list[int] = []
         bands = self._lay_out(default)
+        self._ruled = array("L", bands)
         size = image.size if bands else 0  # a site without rules pays nothing for them
         self._bands = array("d", bytes(8 * size))
         for slot, band in bands.items():
@@ -209,6 +210,15 @@ class Recording:
         self._low[slot], self._high[slot] = -inf, inf
         self._put(slot, value, status, ticks)
 
+    def finish(self) -> None:
+        """Record what is held back: nothing comes behind it any more."""
+        self._seen = self._image.sources[: len(self._bands)]
+        for slot in self._ruled:
+            band = self._bands[slot]
+            if band > 0 and self._statuses[slot] != _NOTHING:
+                self._confirm(slot, band)
+                self._release(slot)
+
     # --- the clock
 
     async def run(self) -> None:
@@ -223,7 +233,7 @@ class Recording:
             self._begin_renewal()
         if self._renewing:
             self._renew(now)
-        if not self._bands:
+        if not self._ruled:
             return _LOOK_S
         self._seen = self._image.sources[:]
         self._sample_rounds(now)

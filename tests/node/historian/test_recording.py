@@ -219,6 +219,15 @@ async def test_steps_and_lines_are_within_the_deadband_of_every_change(clock: Fa
         assert abs(line(rows, ticks) - actual) <= band * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("rule", [RecordingRule(deadband=1.0), RecordingRule(on_change=False, every_s=60.0)])
+async def test_the_end_brings_out_what_is_held_back(clock: FakeClock, rule: RecordingRule) -> None:
+    plant = Plant(clock, rule)
+    await plant.answers(0.0, 0.5, 0.7, 0.7, 0.7)
+    plant.recording.finish()
+    plant.recording.finish()
+    assert seconds(plant.rows) == [(0, 0.0), (4, 0.7)]
+
+
 async def test_noise_within_the_band_costs_next_to_nothing(clock: FakeClock) -> None:
     rng = random.Random(1)
     plant = Plant(clock, RecordingRule(deadband=1.0))
