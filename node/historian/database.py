@@ -29,14 +29,16 @@ CREATE TABLE frame (
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
 
-# What version 2 has beside version 1. block: samples of one tag in the order of time, out of frames up to `seq`.
+# What version 2 has beside version 1.
+# block: samples of one tag in the order of time, out of frames up to `seq`; a table with rows of its own, because one
+# in the order of a key keeps so little of a row in place that half a page is lost.
 # event: alarms, command outcomes and audit rows. modified: what a client changed in history, and what was there before.
 # cursor: everything before (seq, tag, ticks) is in the sink. quarantine: lines that a sink will never take.
 _SINCE_2: Final = """
 CREATE TABLE block (
     tag INTEGER NOT NULL, t_min INTEGER NOT NULL, t_max INTEGER NOT NULL,
-    n INTEGER NOT NULL, seq INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (tag, t_min)
-) WITHOUT ROWID;
+    n INTEGER NOT NULL, seq INTEGER NOT NULL, data BLOB NOT NULL, UNIQUE (tag, t_min)
+);
 CREATE INDEX block_seq ON block (seq, tag, t_min);
 CREATE TABLE event (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,

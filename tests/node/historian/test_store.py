@@ -51,9 +51,10 @@ async def test_no_order_of_writing_compacting_and_crashing_is_seen(
         for start in range(3):
             async with recording(path, clock) as (image, journal):
                 await journal.flush()
-                if start:  # the mark that a run begins with: nothing is known from the last commit on
-                    (mark,) = [row for row in await whole(journal, TAG) if row[2] == 0x809D0000 and row[0] not in model]
-                    model[mark[0]] = mark[1:]
+                # The mark that a run begins with: nothing is known from the last commit on.
+                marks = [row for row in await whole(journal, TAG) if row[2] == 0x809D0000 and row[0] not in model]
+                assert len(marks) <= 1
+                model.update({ticks: (value, status) for ticks, value, status in marks})
                 for _ in range(rng.randrange(1, 80)):
                     ticks, value = some_time(rng), rng.choice([None, rng.random(), rng.randrange(50) / 10, "late", 7])
                     status = rng.choice([0, 0, 0x40000000, 0x80000000])
