@@ -88,7 +88,8 @@ class Connection(asyncio.Protocol):
         self._writable.set()
         self._transport: asyncio.Transport | None = None
         self._stage = Stage.NEW
-        self._max_response_bytes = 0  # 0 is no limit
+        self._max_response_bytes = 0  # of the client's Hello; 0 is no limit
+        self._session_response_bytes = 0  # of the session that logged in last
         self._max_response_chunks = 0
         self._send_bytes = house.limits.smallest_chunk_bytes
         self.channel = house.new_channel()
@@ -97,6 +98,7 @@ class Connection(asyncio.Protocol):
         self.touched_s = house.clock.monotonic()  # last message
         self.closed_s: float | None = None  # when it was closed; the rest of its answers may still leave
         self.running = 0  # requests that go on beside the order of messages
+        self._rests_until_s = 0.0  # it has held the others up
 
     # --- asyncio's side
 
@@ -170,10 +172,14 @@ class Connection(asyncio.Protocol):
     @property
     def room(self) -> int:
         """Bytes that an answer of several parts should not exceed."""
-        most = min(self._max_response_bytes or _ROOM_BYTES, _ROOM_BYTES)
+        most = min(self._max_response_bytes or _ROOM_BYTES, self._session_response_bytes or _ROOM_BYTES, _ROOM_BYTES)
         if self._max_response_chunks:
             most = min(most, self._max_response_chunks * (self._send_bytes - _CHUNK_OVERHEAD_BYTES))
         return max(most - _HEAD_BYTES, 0)
+
+    def limit_responses(self, most_bytes: int) -> None:
+        """Bytes of the largest response that the client's session takes; 0 is no limit beside that of its Hello."""
+        self._session_response_bytes = most_bytes
 
     def fail(self, status: int, reason: str, *, reported: bool = False) -> None:
         """Say ERR and close; the log gets the reason unless it has it already."""
@@ -204,12 +210,17 @@ class Connection(asyncio.Protocol):
     # --- frames
 
     def _answer_at_once(self) -> bool:
-        """Answer requests in their order until one has to go the ordinary way; True when others have a turn first."""
+        """Answer requests in their order until one has to go the ordinary way; True when others have a turn first.
+
+        A turn in which the answers to one message held all others up is followed by a rest, as in the ordinary way.
+        """
         house = self._house
         if house.quick is None or self._stage is not Stage.OPEN or not self._writable.is_set():
             return False
         now, answers, taken, over = house.clock.now(), [], 0, False
         self.touched_s = began = house.clock.monotonic()
+        if began < self._rests_until_s:
+            return True
         while self._chunks and not over:
             incoming = self.channel.receive_next(self._chunks[0])
             if incoming is None:
@@ -228,6 +239,10 @@ class Connection(asyncio.Protocol):
             self._transport.write(
                 b"".join([self.channel.pack(self._fitting(body), request_id) for body, request_id in answers])
             )
+        if over:
+            ended = house.clock.monotonic()
+            if ended - began > house.limits.held_s:
+                self._rests_until_s = ended + min(ended - began, house.limits.rest_s)
         return over
 
     def _drop_chunk(self) -> bytes:
@@ -276,7 +291,11 @@ class Connection(asyncio.Protocol):
             await clock.sleep(min(held_s, limits.rest_s))
 
     async def _let_others_run(self) -> None:
-        await asyncio.sleep(0)
+        rest_s = self._rests_until_s - self._house.clock.monotonic() if self._rests_until_s else 0.0
+        if rest_s > 0:
+            await self._house.clock.sleep(rest_s)
+        else:
+            await asyncio.sleep(0)
         if self._writable.is_set():
             return
         try:
@@ -347,7 +366,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
 
     def _fitting(self, body: bytes) -> bytes:
-        """A response, or the fault that says that it is too large for the client's Hello."""
+        """A response, or the fault that says that it is too large for the client."""
         if not self._too_large(len(body)):
             return body
         _time, handle = _RESPONSE.unpack_from(body)
@@ -358,8 +377,10 @@ class Connection(asyncio.Protocol):
         return struct_to_binary(fault)
 
     def _too_large(self, size: int) -> bool:
-        """True when the client's Hello does not allow a response of that size."""
+        """True when the client's Hello or session does not allow a response of that size."""
         if self._max_response_bytes and size > self._max_response_bytes:
+            return True
+        if self._session_response_bytes and size > self._session_response_bytes:
             return True
         chunks = 1 + size // (self._send_bytes - _CHUNK_OVERHEAD_BYTES)
         return bool(self._max_response_chunks) and chunks > self._max_response_chunks
