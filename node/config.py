@@ -141,7 +141,7 @@ def _history(work: Draft) -> HistoryConfig:
 
 def _limits(work: Draft) -> Limits:
     entry = work.file.server.limits
-    for name in ("session_timeout", "channel_lifetime", "publishing_interval"):
+    for name in ("session_timeout", "channel_lifetime", "publishing_interval", "sampling_interval"):
         low, high = getattr(entry, f"{name}_min"), getattr(entry, f"{name}_max")
         if low > high:
             text = f"must not be less than {name}_min, {low:g}s; it is {high:g}s"
@@ -158,9 +158,12 @@ def _limits(work: Draft) -> Limits:
         token_max_s=entry.channel_lifetime_max,
         subscriptions_per_session=entry.subscriptions_per_session,
         items_per_subscription=entry.items_per_subscription,
+        items_per_session=entry.items_per_session,
         queue_size=entry.queue_size,
         publishing_min_ms=entry.publishing_interval_min * 1000,
         publishing_max_ms=entry.publishing_interval_max * 1000,
+        sampling_min_ms=entry.sampling_interval_min * 1000,
+        sampling_max_ms=entry.sampling_interval_max * 1000,
         operations=entry.operations,
         browse_operations=entry.browse_operations,
         write_operations=entry.write_operations,

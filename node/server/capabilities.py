@@ -29,11 +29,12 @@ PROFILES: Final = (
 def publish_capabilities(values: StandardValues, limits: Limits, *, history: bool) -> None:
     """Set everything below Server/ServerCapabilities; `history` is whether the node records."""
     subscriptions = limits.sessions * limits.subscriptions_per_session
+    items_per_session = min(limits.items_per_session, limits.subscriptions_per_session * limits.items_per_subscription)
     for name, value, kind in (
         ("ServerProfileArray", list(PROFILES), _TYPES.String),
         ("LocaleIdArray", ["en"], _TYPES.String),
         ("SoftwareCertificates", [], _TYPES.ExtensionObject),
-        ("MinSupportedSampleRate", limits.publishing_min_ms, _TYPES.Double),
+        ("MinSupportedSampleRate", limits.sampling_min_ms, _TYPES.Double),
         ("MaxBrowseContinuationPoints", limits.continuation_points, _TYPES.UInt16),
         ("MaxQueryContinuationPoints", 0, _TYPES.UInt16),
         ("MaxHistoryContinuationPoints", POINTS_PER_SESSION if history else 0, _TYPES.UInt16),
@@ -42,7 +43,7 @@ def publish_capabilities(values: StandardValues, limits: Limits, *, history: boo
         ("MaxByteStringLength", limits.message_bytes, _TYPES.UInt32),
         ("MaxSessions", limits.sessions, _TYPES.UInt32),
         ("MaxSubscriptions", subscriptions, _TYPES.UInt32),
-        ("MaxMonitoredItems", min(subscriptions * limits.items_per_subscription, _UINT32_MAX), _TYPES.UInt32),
+        ("MaxMonitoredItems", min(limits.sessions * items_per_session, _UINT32_MAX), _TYPES.UInt32),
         ("MaxSubscriptionsPerSession", limits.subscriptions_per_session, _TYPES.UInt32),
         ("MaxMonitoredItemsPerSubscription", limits.items_per_subscription, _TYPES.UInt32),
         ("MaxSelectClauseParameters", MOST_SELECT_CLAUSES, _TYPES.UInt32),

@@ -8,6 +8,7 @@ from typing import Any, Final
 from asyncua import ua
 
 from address_space.shape import node_id
+from node.roles import Role
 from node.server.change_filter import ChangeFilter
 from node.server.event import Event
 from node.server.event_filter import EventFilter
@@ -70,6 +71,10 @@ class EventItem(MonitoredItem):
         """Take another filter; what waits is reported with its fields."""
         self._filter = wanted
 
+    def keep_for(self, role: Role) -> None:
+        """Forget the events that wait and are not for a role."""
+        self.queue = [entry for entry in self.queue if role >= entry[0].audience]
+
     def offer(self, value: Any, _status: int, _ticks: Any) -> bool:
         """Queue an event that fits; True when there is something new to report."""
         event: Event = value
@@ -81,6 +86,7 @@ class EventItem(MonitoredItem):
         if len(queue) < settings.queue_size:
             queue.append((event, 0, None))
             return True
+        self.counts.event_overflows += 1
         # The overflow event comes on top of what the queue holds (OPC 10000-4 section 7.22.3).
         overflown = any(entry[0].line[0] == _OVERFLOW for entry in queue)
         if settings.discard_oldest:

@@ -53,12 +53,15 @@ class Limits:
     subscriptions_per_session: int = 50
     orphaned_subscriptions: int = 20  # whose session has ended, of all clients; the oldest ends first
     items_per_subscription: int = 20_000
+    items_per_session: int = 100_000
     queue_size: int = 1_000
     publish_requests: int = 50  # waiting per session
     unacknowledged: int = 50  # messages kept for Republish, per subscription
     unacknowledged_bytes: int = 2_097_152  # of such messages; the newest is always kept
     publishing_min_ms: float = 50.0
     publishing_max_ms: float = 3_600_000.0
+    sampling_min_ms: float = 50.0  # 0 is not below it: it asks for each publish of a point
+    sampling_max_ms: float = 3_600_000.0
     keep_alive_max: int = 10_000
     lifetime_max: int = 30_000
     lifetime_max_s: float = 3_600.0  # a subscription without its client is gone after this long

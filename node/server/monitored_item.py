@@ -11,6 +11,7 @@ from asyncua import ua
 from node.server.change_filter import ChangeFilter, is_beyond, same
 from node.server.notification_packer import Pack
 from node.server.reading import Stamps
+from node.server.subscription_counts import SubscriptionCounts
 
 REPORTING: Final = ua.MonitoringMode.Reporting
 SAMPLING: Final = ua.MonitoringMode.Sampling
@@ -70,6 +71,7 @@ class MonitoredItem:
     """
 
     __slots__ = (
+        "counts",
         "handle",
         "id",
         "interval_ms",
@@ -117,6 +119,7 @@ class MonitoredItem:
         self.last_value: Any = None
         self.last_ticks: Any = None
         self.queue: list[tuple[Any, int, Any]] = _EMPTY
+        self.counts = _NOBODYS  # of the subscription that it belongs to
 
     @property
     def waiting(self) -> int:
@@ -155,10 +158,12 @@ class MonitoredItem:
         elif settings.queue_size == 1:
             queue[0] = (value, status, ticks)
         elif settings.discard_oldest:
+            self.counts.overflows += 1
             del queue[0]
             queue[0] = _overflown(*queue[0])
             queue.append((value, status, ticks))
         else:
+            self.counts.overflows += 1
             queue[-1] = _overflown(value, status, ticks)
         return True
 
@@ -189,6 +194,7 @@ class MonitoredItem:
         self.triggered = False
 
 
+_NOBODYS: Final = SubscriptionCounts()
 _EMPTY: Final[list[tuple[Any, int, Any]]] = []  # shared by all items without a queue, never changed
 
 

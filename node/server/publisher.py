@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from asyncua import ua
 
@@ -96,7 +96,7 @@ class Publisher:
     def belong_to(self, caller: Caller) -> None:
         """Another user has taken over the session."""
         for subscription in self.subscriptions.values():
-            subscription.owner = replace(subscription.owner, caller=caller)
+            subscription.belong_to(caller)
 
     def close(self) -> None:
         """End everything; waiting requests are told that the session is gone."""
@@ -183,6 +183,8 @@ class Publisher:
                 self.remove(subscription.id)
                 return
         if subscription.may_have_news or subscription.must_send:
+            if not self._requests and subscription.id not in self._late:
+                subscription.counts.late += 1
             self._late.setdefault(subscription.id)
             await self._serve()
 

@@ -45,6 +45,10 @@ class Line(Protocol):
         """Bytes that an answer of several parts should not exceed."""
         ...
 
+    def limit_responses(self, most_bytes: int) -> None:
+        """Bytes of the largest response that the client's session takes; 0 is no limit of its own."""
+        ...
+
     def send(self, response: Any, request_id: int) -> None:
         """Send a response; does nothing when the connection is gone."""
         ...

@@ -153,12 +153,14 @@ class Services:
             ids.DeleteSubscriptionsRequest_Encoding_DefaultBinary: Service(
                 ua.DeleteSubscriptionsParameters,
                 lambda _, session, given: subscriptions.delete(given, session),
+                waits=True,
                 items="SubscriptionIds",
                 most=limits.operations,
             ),
             ids.SetPublishingModeRequest_Encoding_DefaultBinary: Service(
                 ua.SetPublishingModeParameters,
                 lambda _, session, given: subscriptions.set_publishing(given, session),
+                waits=True,
                 items="SubscriptionIds",
                 most=limits.operations,
             ),
@@ -177,7 +179,9 @@ class Services:
                 most=limits.operations,
             ),
             ids.SetTriggeringRequest_Encoding_DefaultBinary: Service(
-                ua.SetTriggeringParameters, lambda _, session, given: subscriptions.set_triggering(given, session)
+                ua.SetTriggeringParameters,
+                lambda _, session, given: subscriptions.set_triggering(given, session),
+                waits=True,
             ),
             ids.CreateMonitoredItemsRequest_Encoding_DefaultBinary: Service(
                 ua.CreateMonitoredItemsParameters,
@@ -197,12 +201,14 @@ class Services:
             ids.SetMonitoringModeRequest_Encoding_DefaultBinary: Service(
                 ua.SetMonitoringModeParameters,
                 lambda _, session, given: subscriptions.set_modes(given, session),
+                waits=True,
                 items="MonitoredItemIds",
                 most=limits.operations,
             ),
             ids.DeleteMonitoredItemsRequest_Encoding_DefaultBinary: Service(
                 ua.DeleteMonitoredItemsParameters,
                 lambda _, session, given: subscriptions.delete_items(given, session),
+                waits=True,
                 items="MonitoredItemIds",
                 most=limits.operations,
             ),

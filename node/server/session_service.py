@@ -53,6 +53,7 @@ class SessionService:
             request.line, name, float(parameters.RequestedSessionTimeout), channel.peer_certificate
         )
         session.client_chain = channel.peer_chain
+        session.max_response_bytes = int(parameters.MaxResponseMessageSize)
         own = channel.keys.chain_der
         result: Any = ua.CreateSessionResult(
             SessionId=session.id,
@@ -93,6 +94,7 @@ class SessionService:
         self._sessions.activate(session, line, caller)
         session.user_certificate = certificate
         line.channel.accept_large_messages()
+        line.limit_responses(session.max_response_bytes)
         _LOG.info("%s logged in from %s as %s", caller.user, line.peer, caller.role.label)
         parameters_out: Any = ua.ActivateSessionResult(ServerNonce=session.new_nonce())
         parameters_out.Results = [ua.StatusCode() for _ in parameters.ClientSoftwareCertificates or ()]

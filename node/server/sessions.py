@@ -41,6 +41,7 @@ class Session:
         self.timeout_s = timeout_s
         self.client_certificate = client_certificate
         self.client_chain = client_certificate  # with the CAs that the client has shown
+        self.max_response_bytes = 0  # what its client takes; 0 is no limit
         self.user_certificate = b""  # of a user who has logged in with one; DER, with the CAs that were shown
         self.caller = _NOBODY
         self.activated = False

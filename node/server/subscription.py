@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from asyncua import ua
@@ -118,6 +118,7 @@ class Subscription:
     def add(self, item: MonitoredItem) -> None:
         """Watch an item; its present value is reported in the next cycle."""
         self.items[item.id] = item
+        item.counts = self.counts
         self._enter(item)
 
     def remove(self, item_id: int) -> bool:
@@ -150,6 +151,19 @@ class Subscription:
         """Let an item trigger others: whenever it has news, those that only sample report what they have."""
         item.links = ids
         self._move(item)
+
+    def belong_to(self, caller: Caller) -> None:
+        """Work for another user; nothing is reported any more that this one may not see."""
+        if caller == self.owner.caller:
+            return
+        self.owner = replace(self.owner, caller=caller)
+        for item in self.items.values():
+            if isinstance(item, EventItem):
+                item.keep_for(caller.role)
+            elif item.source is not None and self._world.reader.fault(item.source.what, caller.role) is not None:
+                item.clear()
+                item.forget()
+                self._look(item)
 
     async def change_rhythm(self, rhythm: Rhythm) -> None:
         """Publish in another rhythm, with turns for others while the items are looked through."""
@@ -340,7 +354,8 @@ class Subscription:
             self._offer(item, image.values[slot], image.statuses[slot], image.sources[slot])
         elif item.source is not None:
             source = item.source
-            found = self._world.reader.value(source.node, source.what, self.owner.caller.role, _SOURCE_TIME)
+            # With the rights of now: the user may be another, and the node gone.
+            found = self._world.reader.read(source.what, self.owner.caller.role, _SOURCE_TIME)
             status = 0 if found.StatusCode is None else found.StatusCode.value
             self._offer(item, found.Value, status, found.SourceTimestamp)
 

@@ -20,7 +20,7 @@ class SubscriptionCounts:
     publish_requests: int = 0
     data_changes: int = 0  # notifications in messages
     events: int = 0
-    late: int = 0  # cycles in which it had something to say and no request to answer
+    late: int = 0  # times that it began to have something to say and no request to answer
     discarded: int = 0  # messages that were dropped before the client acknowledged them
     overflows: int = 0  # values that a full queue lost
-    event_overflows: int = 0
+    event_overflows: int = 0  # events that a full queue lost

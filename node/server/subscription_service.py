@@ -112,28 +112,32 @@ class SubscriptionService:
         _show(rhythm, response.Parameters)
         return response
 
-    def delete(self, parameters: ua.DeleteSubscriptionsParameters, session: Session) -> ua.DeleteSubscriptionsResponse:
+    async def delete(
+        self, parameters: ua.DeleteSubscriptionsParameters, session: Session
+    ) -> ua.DeleteSubscriptionsResponse:
         """End subscriptions."""
         publisher = _publisher(session, self)
         response: Any = ua.DeleteSubscriptionsResponse()
-        response.Results = [
-            _status(0 if publisher.remove(one) else ua.StatusCodes.BadSubscriptionIdInvalid)
-            for one in parameters.SubscriptionIds
-        ]
+        response.Results = await in_slices(
+            parameters.SubscriptionIds,
+            lambda one: _status(0 if publisher.remove(one) else ua.StatusCodes.BadSubscriptionIdInvalid),
+        )
         return response  # type: ignore[no-any-return]
 
-    def set_publishing(self, parameters: ua.SetPublishingModeParameters, session: Session) -> Any:
+    async def set_publishing(self, parameters: ua.SetPublishingModeParameters, session: Session) -> Any:
         """Switch reporting on or off."""
         publisher = _publisher(session, self)
-        results = []
-        for one in parameters.SubscriptionIds:
+
+        def switch(one: int) -> ua.StatusCode:
             subscription = publisher.subscriptions.get(one)
-            if subscription is not None:
-                subscription.enabled = bool(parameters.PublishingEnabled)
-                subscription.lonely_cycles = 0
-            results.append(_status(0 if subscription is not None else ua.StatusCodes.BadSubscriptionIdInvalid))
+            if subscription is None:
+                return _status(ua.StatusCodes.BadSubscriptionIdInvalid)
+            subscription.enabled = bool(parameters.PublishingEnabled)
+            subscription.lonely_cycles = 0
+            return _status(0)
+
         response: Any = ua.SetPublishingModeResponse()
-        response.Parameters.Results = results
+        response.Parameters.Results = await in_slices(parameters.SubscriptionIds, switch)
         return response
 
     def publish(self, request: Request, parameters: ua.PublishParameters, session: Session) -> None:
@@ -165,12 +169,15 @@ class SubscriptionService:
         subscription = None if publisher is None else publisher.subscriptions.get(subscription_id)
         if publisher is None or subscription is None:
             return ua.TransferResult(_status(ua.StatusCodes.BadSubscriptionIdInvalid))
+        subscription.counts.transfer_requests += 1
         if publisher is not own and not _may_take(subscription.owner, session, secure=request.line.channel.is_secure):
             return ua.TransferResult(_status(ua.StatusCodes.BadUserAccessDenied))
         if publisher is not own:
             if len(own.subscriptions) >= self._limits.subscriptions_per_session:
                 return ua.TransferResult(_status(ua.StatusCodes.BadTooManySubscriptions))
             publisher.give_away(subscription_id)
+            # `_may_take` lets no other client have it.
+            subscription.counts.transferred_to_same += 1
             subscription.owner = Owner(session.caller, session.client_certificate)
             own.add(subscription)
             self._publishers[subscription_id] = own
@@ -211,13 +218,23 @@ class SubscriptionService:
 
     async def create_items(self, request: Request, parameters: CreateItems, session: Session) -> None:
         """Watch attributes. Raises ServiceRefused for what concerns the whole request."""
-        subscription = _publisher(session, self).find(parameters.SubscriptionId)
+        own = _publisher(session, self)
+        subscription = own.find(parameters.SubscriptionId)
         wanted = stamps(parameters.TimestampsToReturn)
         try:
             items = await in_slices(parameters.ItemsToCreate, lambda item: item)
         except DECODE_ERRORS as error:
             raise ServiceRefused(ua.StatusCodes.BadDecodingError, str(error)) from error
-        results = await in_slices(items, lambda item: self._create(subscription, item, wanted), _CREATED_AT_ONCE)
+        # Only this request makes items of the session now: its requests are worked on one after another.
+        free = self._limits.items_per_session - sum(map(len, (each.items for each in own.subscriptions.values())))
+        already = len(subscription.items)
+
+        def create(item: ua.MonitoredItemCreateRequest) -> ua.MonitoredItemCreateResult:
+            if len(subscription.items) - already < free:
+                return self._create(subscription, item, wanted)
+            return ua.MonitoredItemCreateResult(_status(ua.StatusCodes.BadTooManyMonitoredItems))
+
+        results = await in_slices(items, create, _CREATED_AT_ONCE)
         request.answer_packed(create_response(self._clock.now(), request.header.RequestHandle, results))
 
     async def modify_items(self, parameters: ua.ModifyMonitoredItemsParameters, session: Session) -> Any:
@@ -230,30 +247,32 @@ class SubscriptionService:
         )
         return response
 
-    def set_modes(self, parameters: ua.SetMonitoringModeParameters, session: Session) -> Any:
+    async def set_modes(self, parameters: ua.SetMonitoringModeParameters, session: Session) -> Any:
         """Disable, sample or report items. Raises ServiceRefused for an unknown subscription."""
         subscription = _publisher(session, self).find(parameters.SubscriptionId)
-        results = []
-        for one in parameters.MonitoredItemIds:
+
+        def switch(one: int) -> ua.StatusCode:
             item = subscription.items.get(one)
-            if item is not None:
-                subscription.set_mode(item, parameters.MonitoringMode)
-            results.append(_status(0 if item is not None else ua.StatusCodes.BadMonitoredItemIdInvalid))
+            if item is None:
+                return _status(ua.StatusCodes.BadMonitoredItemIdInvalid)
+            subscription.set_mode(item, parameters.MonitoringMode)
+            return _status(0)
+
         response: Any = ua.SetMonitoringModeResponse()
-        response.Parameters.Results = results
+        response.Parameters.Results = await in_slices(parameters.MonitoredItemIds, switch)
         return response
 
-    def delete_items(self, parameters: ua.DeleteMonitoredItemsParameters, session: Session) -> Any:
+    async def delete_items(self, parameters: ua.DeleteMonitoredItemsParameters, session: Session) -> Any:
         """Watch attributes no more. Raises ServiceRefused for an unknown subscription."""
         subscription = _publisher(session, self).find(parameters.SubscriptionId)
         response: Any = ua.DeleteMonitoredItemsResponse()
-        response.Results = [
-            _status(0 if subscription.remove(one) else ua.StatusCodes.BadMonitoredItemIdInvalid)
-            for one in parameters.MonitoredItemIds
-        ]
+        response.Results = await in_slices(
+            parameters.MonitoredItemIds,
+            lambda one: _status(0 if subscription.remove(one) else ua.StatusCodes.BadMonitoredItemIdInvalid),
+        )
         return response
 
-    def set_triggering(self, parameters: ua.SetTriggeringParameters, session: Session) -> Any:
+    async def set_triggering(self, parameters: ua.SetTriggeringParameters, session: Session) -> Any:
         """Link items to one that triggers them. Raises ServiceRefused for what concerns the whole request."""
         subscription = _publisher(session, self).find(parameters.SubscriptionId)
         added, removed = parameters.LinksToAdd or (), parameters.LinksToRemove or ()
@@ -267,12 +286,12 @@ class SubscriptionService:
         links = dict.fromkeys(item.links)
         response: Any = ua.SetTriggeringResponse()
         # First the links that go, then those that come (OPC 10000-4 section 5.12.5.1).
-        response.Parameters.RemoveResults = [
-            _status(0 if links.pop(one, 0) is None else ua.StatusCodes.BadMonitoredItemIdInvalid) for one in removed
-        ]
-        response.Parameters.AddResults = [
-            _status(0 if one in subscription.items else ua.StatusCodes.BadMonitoredItemIdInvalid) for one in added
-        ]
+        response.Parameters.RemoveResults = await in_slices(
+            removed, lambda one: _status(0 if links.pop(one, 0) is None else ua.StatusCodes.BadMonitoredItemIdInvalid)
+        )
+        response.Parameters.AddResults = await in_slices(
+            added, lambda one: _status(0 if one in subscription.items else ua.StatusCodes.BadMonitoredItemIdInvalid)
+        )
         links |= dict.fromkeys(one for one in added if one in subscription.items)
         subscription.link(item, tuple(one for one in links if one in subscription.items))
         return response
@@ -365,7 +384,8 @@ class SubscriptionService:
         # A negative number asks for the publishing interval, as does NaN; 0 for the fastest: each publish of the
         # point, or each cycle where nothing says that there is something new.
         interval = cycle if not asked >= 0 or (asked == 0 and slot is None) else asked
-        interval = min(interval, self._limits.publishing_max_ms)
+        if interval:
+            interval = min(max(interval, self._limits.sampling_min_ms), self._limits.sampling_max_ms)
         if interval > cycle or (queue > 1 and 0 < interval < cycle):
             interval = timer_interval_ms(interval)
         if point is not None:

@@ -1,0 +1,132 @@
+"""How much one client gets, each bound as the client or the site has set it; what was counted meanwhile is shown."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from asyncua import Client, ua
+
+from node.server.limits import Limits
+from node.site import Listen, ServerConfig
+from tests.e2e.raw_client import RawClient
+from tests.e2e.server_stage import Keys, Stage, serving, site_node
+from tests.e2e.test_subscriptions import Asker, ask
+
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
+
+LIMITS = Limits(items_per_subscription=3, items_per_session=4, sampling_min_ms=200.0, sampling_max_ms=5_000.0)
+OPEN = ServerConfig(listen=Listen("127.0.0.1", 0), allow_none=True, allow_anonymous=True)
+ROWS = ua.NodeId(ua.ObjectIds.Server_ServerDiagnostics_SubscriptionDiagnosticsArray)
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    return Keys(tmp_path_factory.mktemp("keys"))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> AsyncIterator[Stage]:
+    async with serving(tmp_path_factory.mktemp("server"), keys, OPEN, LIMITS) as stage:
+        yield stage
+
+
+async def shown(client: Client, name: str) -> Any:
+    return await client.get_node(ua.NodeId(getattr(ua.ObjectIds, f"Server_ServerCapabilities_{name}"))).read_value()
+
+
+@pytest.mark.parametrize("attribute", [ua.AttributeIds.Value, ua.AttributeIds.DisplayName], ids=["fast", "ordinary"])
+async def test_a_response_is_not_larger_than_the_session_takes(stage: Stage, attribute: ua.AttributeIds) -> None:
+    raw = await RawClient.connect(stage.server.port)
+    try:
+        await raw.open()
+        create = ua.CreateSessionRequest()
+        create.Parameters.MaxResponseMessageSize = 8_192
+        token = (await raw.ask(create)).Parameters.AuthenticationToken
+        await raw.ask(ua.ActivateSessionRequest(), token)
+        read = ua.ReadRequest()
+        read.Parameters.NodesToRead = [ua.ReadValueId(site_node("xw1.ac_power"), attribute)] * 1_000
+        assert await raw.fault(read, token) == "BadResponseTooLarge"
+        read.Parameters.NodesToRead = read.Parameters.NodesToRead[:20]
+        assert len((await raw.ask(read, token)).Results) == 20
+    finally:
+        await raw.close()
+
+
+async def test_items_are_bounded_for_a_subscription_and_for_a_session(stage: Stage) -> None:
+    async with stage.client("ann") as client:
+        first, second = await Asker.make(client), await Asker.make(client)
+        made = [each.StatusCode.name for each in await first.items(*["ac_power"] * 4)]
+        assert made == ["Good"] * 3 + ["BadTooManyMonitoredItems"]
+        made = [each.StatusCode.name for each in await second.items(*["ac_power"] * 3)]
+        assert made == ["Good"] + ["BadTooManyMonitoredItems"] * 2
+        assert await shown(client, "MaxMonitoredItemsPerSubscription") == 3
+        assert await shown(client, "MaxMonitoredItems") == LIMITS.sessions * 4
+
+
+async def test_sampling_intervals_are_brought_to_their_own_bounds(stage: Stage) -> None:
+    async with stage.client("ann") as client:
+        asker = await Asker.make(client, 1_000.0)
+        for asked, given in ((10.0, 200.0), (0.0, 0.0), (-1.0, 1_000.0), (1e9, 5_000.0)):
+            (item,) = await asker.items("ac_power", SamplingInterval=asked)
+            assert item.RevisedSamplingInterval == given, asked
+            modify = ua.ModifyMonitoredItemsParameters(asker.number, ua.TimestampsToReturn.Both)
+            wanted = ua.MonitoringParameters(1, asked, None, 1, True)
+            modify.ItemsToModify = [ua.MonitoredItemModifyRequest(item.MonitoredItemId, wanted)]
+            (changed,) = await client.uaclient.modify_monitored_items(modify)
+            assert changed.RevisedSamplingInterval == given, asked
+            await client.uaclient.delete_monitored_items(
+                ua.DeleteMonitoredItemsParameters(asker.number, [item.MonitoredItemId])
+            )
+        assert await shown(client, "MinSupportedSampleRate") == 200.0
+
+
+async def row(client: Client, number: int) -> Any:
+    return next(each for each in await client.get_node(ROWS).read_value() if each.SubscriptionId == number)
+
+
+async def test_what_happens_to_a_subscription_is_counted(stage: Stage) -> None:
+    async with stage.client("ann") as client, stage.client("ann") as other:
+        asker = await Asker.make(client, 100.0)
+        await asker.items("ac_power", QueueSize=2)
+        message = (await asker.publish()).NotificationMessage
+        for value in range(5):
+            stage.publish("ac_power", float(value))
+        await asker.values()
+        again = ua.RepublishRequest()
+        again.Parameters = ua.RepublishParameters(asker.number, message.SequenceNumber)
+        await ask(client, again, ua.RepublishResponse)
+        again.Parameters.RetransmitSequenceNumber = 1_000
+        with pytest.raises(ua.UaStatusCodeError):
+            await ask(client, again, ua.RepublishResponse)
+        move = ua.TransferSubscriptionsRequest()
+        move.Parameters = ua.TransferSubscriptionsParameters([asker.number], False)
+        await ask(other, move, ua.TransferSubscriptionsResponse)
+        counts = await row(other, asker.number)
+        assert counts.MonitoringQueueOverflowCount == 3
+        assert (counts.RepublishRequestCount, counts.RepublishMessageCount) == (2, 1)
+        assert (counts.TransferRequestCount, counts.TransferredToSameClientCount) == (1, 1)
+        assert counts.TransferredToAltClientCount == 0
+        assert counts.NotificationsCount == counts.DataChangeNotificationsCount == 3
+        assert counts.LatePublishRequestCount >= 1
+
+
+async def test_an_item_shows_nothing_to_a_user_who_may_not_read_it(tmp_path: Path, keys: Keys) -> None:
+    secret = ua.NodeId(ua.ObjectIds.Server_ServerDiagnostics_SessionsDiagnosticsSummary_SessionSecurityDiagnosticsArray)
+    async with serving(tmp_path, keys) as stage, stage.client("ada") as client:
+        asker = await Asker.make(client)
+        wanted = ua.CreateMonitoredItemsParameters(asker.number, ua.TimestampsToReturn.Both)
+        item = ua.MonitoringParameters(1, 0.0, None, 1, True)
+        wanted.ItemsToCreate = [ua.MonitoredItemCreateRequest(ua.ReadValueId(secret, ua.AttributeIds.Value), 2, item)]
+        (made,) = await client.uaclient.create_monitored_items(wanted)
+        assert made.StatusCode.is_good()
+        (value,) = await asker.values()
+        assert value
+        await client.activate_session(username="ann", password="observer-pass")
+        message = await asker.publish()
+        (change,) = message.NotificationMessage.NotificationData[0].MonitoredItems
+        assert change.Value.StatusCode.name == "BadUserAccessDenied"
+        assert change.Value.Value is None or change.Value.Value.Value is None
+        (refused,) = await client.uaclient.create_monitored_items(wanted)
+        assert refused.StatusCode.name == "BadUserAccessDenied"
