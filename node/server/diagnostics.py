@@ -202,11 +202,15 @@ class Diagnostics:
             found = self._records[session] = _Record(self._clock.now())
         return found
 
-    def _subscriptions(self) -> Iterator[tuple[Session, Subscription]]:
+    def _subscriptions(self) -> Iterator[tuple[Session | None, Subscription]]:
+        """All that run, with their sessions; None where that has ended and another may take over."""
         for session in self._sessions.all():
             if session.publisher is not None:
                 for subscription in session.publisher.subscriptions.values():
                     yield session, subscription
+        for publisher in self._sessions.left_behind():
+            for subscription in publisher.subscriptions.values():
+                yield None, subscription
 
     def _describe(self, session: Session) -> Any:
         record = self._record(session)
@@ -264,11 +268,11 @@ def _counter(total: int, failed: int) -> Any:
     return counter
 
 
-def _describe_subscription(session: Session, subscription: Subscription) -> Any:
+def _describe_subscription(session: Session | None, subscription: Subscription) -> Any:
     rhythm, counts = subscription.rhythm, subscription.counts
     items = subscription.items.values()
     one: Any = ua.SubscriptionDiagnosticsDataType()
-    one.SessionId = session.id
+    one.SessionId = ua.NodeId() if session is None else session.id
     one.SubscriptionId = subscription.id
     one.Priority = rhythm.priority
     one.PublishingInterval = rhythm.interval_ms

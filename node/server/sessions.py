@@ -74,6 +74,7 @@ class SessionTable:
         self._clock = clock
         self._limits = limits
         self._changed = changed
+        self._left: list[Publisher] = []
         self.timed_out = 0  # sessions that ended because their client was silent
         self.aborted = 0  # sessions that ended with their connection, or to make room for others
         self._sessions: dict[ua.NodeId, Session] = {}
@@ -152,10 +153,16 @@ class SessionTable:
         session.browse_points.clear()
         if session.publisher is not None and keep_subscriptions:
             session.publisher.retire()
+            self._left = [*self.left_behind(), session.publisher]
         elif session.publisher is not None:
             session.publisher.close()
         if session.activated:
             self._changed(self.activated)
+
+    def left_behind(self) -> list[Publisher]:
+        """What publishes for sessions that have ended, as long as it has subscriptions."""
+        self._left = [publisher for publisher in self._left if publisher.subscriptions]
+        return self._left
 
     def connection_lost(self, line: Line) -> None:
         """Its sessions wait for their client until their timeout; those nobody logged into end."""

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from tests.tools import missing, require_tool
 
@@ -82,7 +82,7 @@ def _complaints(frame: int, tree: Any, path: tuple[str, ...]) -> Iterator[Compla
     for name, member in tree.items() if isinstance(tree, dict) else ():
         if name in ("_ws.malformed", "_ws.expert"):
             for each in _each(member):
-                text = each.get("_ws.expert.message", name) if isinstance(each, dict) else each
+                text = str(each.get("_ws.expert.message", name)) if isinstance(each, dict) else str(each)
                 yield Complaint(frame, path, text)
             continue
         for each in _each(member):
@@ -129,5 +129,5 @@ async def _mark(process: asyncio.subprocess.Process, mark: socket.socket, path: 
             await asyncio.sleep(_ASK_AGAIN_S)
 
 
-def _cannot(reason: str) -> None:
+def _cannot(reason: str) -> NoReturn:
     missing(f"the right to capture on loopback ({reason.strip()})", "tshark, as root")

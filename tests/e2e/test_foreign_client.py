@@ -340,11 +340,8 @@ async def test_read_gives_the_times_that_are_asked_for(scene: Scene, mode: str) 
 
 async def test_read_refuses_times_and_ages_that_do_not_exist(scene: Scene) -> None:
     item = {"nodeId": site_node(METERED), "attributeId": 13}
-    for wanted, status in (
-        ({"maxAge": 0, "timestampsToReturn": "Invalid"}, "BadTimestampsToReturnInvalid"),
-        ({"maxAge": -1, "timestampsToReturn": "Both"}, "BadMaxAgeInvalid"),
-    ):
-        assert await scene.fault("Read", nodesToRead=[item], **wanted) == status
+    for age, times, status in ((0, "Invalid", "BadTimestampsToReturnInvalid"), (-1, "Both", "BadMaxAgeInvalid")):
+        assert await scene.fault("Read", nodesToRead=[item], maxAge=age, timestampsToReturn=times) == status
 
 
 async def test_parts_of_arrays_texts_and_bytes_are_read(scene: Scene) -> None:

@@ -221,7 +221,7 @@ async def test_links_that_cannot_be_are_refused(scene: Scene) -> None:
     started = await scene.foreign.do("subscribe", name="observer", subscription="links")
     one = await scene.foreign.do("watch", name="observer", subscription="links", item="one", node=site_node(BREAKER))
 
-    async def link(item: int, **links: list[int]) -> dict[str, Any]:
+    async def link(item: int, **links: Any) -> dict[str, Any]:
         return await scene.ask("SetTriggering", subscriptionId=started["id"], triggeringItemId=item, **links)
 
     given = await link(one["id"], linksToAdd=[one["id"] + 1000], linksToRemove=[one["id"]])
@@ -354,3 +354,41 @@ async def test_same_user_takes_a_subscription_along_with_the_values(scene: Scene
     assert await scene.write(STEPPED, 410) == "Good"
     assert values((await other.publish(number + 1))["notificationMessage"]) == [410]
     assert await other.delete() == "Good"
+
+
+async def subscriptions(scene: Scene) -> int:
+    """CurrentSubscriptionCount of the server."""
+    ((count),) = await scene.foreign.do("read", name="observer", nodes=["i=2285"])
+    number: int = count["value"]
+    return number
+
+
+async def test_subscription_that_was_left_behind_is_counted_and_taken_over(scene: Scene) -> None:
+    assert await scene.write(STEPPED, 500) == "Good"
+    at_first = await subscriptions(scene)
+    await scene.foreign.do("connect", name="leaver", **scene.way("observer"))
+    bare = await Bare.start(scene, STEPPED, "leaver")
+    number = (await bare.publish())["notificationMessage"]["sequenceNumber"]
+    await scene.foreign.do("disconnect", name="leaver", keep=True)
+    assert await subscriptions(scene) == at_first + 1
+    assert await scene.write(STEPPED, 510) == "Good"
+    other = Bare(scene, bare.id, "observer")
+    assert await transfer(scene, "operator", bare.id) == ("BadUserAccessDenied", [])
+    status, available = await transfer(scene, "observer", bare.id, initial=False)
+    assert (status, number in available) == ("Good", True)
+    assert values((await other.publish(number))["notificationMessage"]) == [510]
+    assert await subscriptions(scene) == at_first + 1
+    assert await other.delete() == "Good"
+    assert await subscriptions(scene) == at_first
+
+
+async def test_same_user_of_another_application_gets_no_subscription(scene: Scene) -> None:
+    way = scene.way("observer", keys="stranger")
+    await scene.foreign.do("trust_server", **way)
+    certificate = scene.folder / "stranger/own/certs/client_certificate.pem"
+    scene.app.pki.trust.add(certificate.read_bytes())
+    await scene.foreign.do("connect", name="stranger", **way)
+    bare = await Bare.start(scene, STEPPED)
+    assert await transfer(scene, "stranger", bare.id) == ("BadUserAccessDenied", [])
+    assert await bare.delete() == "Good"
+    await scene.foreign.do("disconnect", name="stranger")

@@ -131,10 +131,11 @@ async function rude_login({ url, user, password, ...how }) {
     }
 }
 
-async function disconnect({ name }) {
+/** Say good-bye; `keep` leaves the subscriptions behind. */
+async function disconnect({ name, keep = false }) {
     const { client, session } = connection(name);
     connections.delete(name);
-    await session.close(true);
+    await session.close(!keep);
     await client.disconnect();
 }
 
