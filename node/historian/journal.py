@@ -19,6 +19,8 @@ from node.historian.connection import Connection
 from node.historian.damage import Damage
 from node.historian.database import WrongDatabase
 from node.historian.disk import STOP_S, Disk
+from node.historian.event_log import EventMark, EventPage, EventRecord
+from node.historian.events import Events
 from node.historian.history import Columns, HistoryUnavailable, Page, Position
 from node.historian.intake import Intake
 from node.historian.reader import Reader, Request
@@ -56,7 +58,7 @@ class Companion(Protocol):
 
 
 class Journal:
-    """Records the historized points of an image and answers raw history; a `History`.
+    """Records the historized points of an image and answers raw history; a `History` and an `EventLog`.
 
     Samples are numbered as they are accepted, from 1 after every start: those up to `acknowledged` are on the disk.
     `committed` is called, on the event loop, after every commit; `companions` write in the transactions of commits.
@@ -85,7 +87,8 @@ class Journal:
         self._reader = Reader(self.damage)
         self._compactor = Compactor(self.on_disk, clock, self.damage)
         self.committed: list[Callable[[], None]] = []
-        self.companions: list[Companion] = []
+        self.event_log = Events(self, self.ring)
+        self.companions: list[Companion] = [self.event_log]
         self._report = Report(image, clock)
         self._disk = Disk(path, self._slots.keys(), clock)
         self._lock = asyncio.Lock()  # one commit at a time
@@ -118,6 +121,10 @@ class Journal:
     def offer(self, batch: Batch, changed: Sequence[int]) -> None:
         """Take the changed samples of historized points; a tap of the image. Never waits, never raises for a value."""
         self._recording.offer(batch, changed)
+
+    def offer_event(self, event: EventRecord) -> None:
+        """See `EventLog.offer_event`."""
+        self.event_log.offer_event(event)
 
     def ring(self) -> None:
         """Ask `run` for a commit ahead of the interval."""
@@ -306,6 +313,12 @@ class Journal:
         """See `History.start_of_archive`."""
         oldest = (await self.raw(tag, None, None, limit=1)).columns
         return oldest.ticks[0] if oldest else None
+
+    async def events(
+        self, start: int | None, end: int | None, *, limit: int, reverse: bool = False, after: EventMark | None = None
+    ) -> EventPage:
+        """See `EventLog.events`."""
+        return await self.event_log.events(start, end, limit=limit, reverse=reverse, after=after)
 
     async def _read(self, request: Request) -> Page:
         slot = self._slots.get(request.tag)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from address_space.image import ProcessImage
 from address_space.model import (
@@ -50,7 +51,7 @@ def record(image: ProcessImage, point: str, ticks: int, value: Value | None, sta
 
 
 @asynccontextmanager
-async def recording(path: Path, clock: FakeClock, **options: int) -> AsyncIterator[tuple[ProcessImage, Journal]]:
+async def recording(path: Path, clock: FakeClock, **options: Any) -> AsyncIterator[tuple[ProcessImage, Journal]]:
     """A fresh image whose changes go to a journal in `path`; the journal is stopped at the end."""
     image = make_image(clock)
     journal = Journal(path, image, clock, **options)
