@@ -9,7 +9,8 @@ from asyncua import ua
 from address_space.values import constant, shared, text
 
 READ: Final = 1 << ua.AccessLevel.CurrentRead
-_SUBSCRIBE_TO_EVENTS: Final = 1 << ua.EventNotifier.SubscribeToEvents
+SUBSCRIBE_TO_EVENTS: Final = 1 << ua.EventNotifier.SubscribeToEvents
+READ_EVENT_HISTORY: Final = 1 << ua.EventNotifier.HistoryRead
 
 
 def type_attributes(
@@ -36,12 +37,19 @@ def base_attributes(
 
 
 def object_attributes(
-    name: ua.QualifiedName, label: str, description: str, *, notifier: bool = False
+    name: ua.QualifiedName, label: str, description: str, *, notifier: bool = False, history: bool = False
 ) -> dict[ua.AttributeIds, ua.DataValue]:
-    """Attributes of an object; `notifier` when events of it, or of what is below it, can be subscribed to."""
+    """Attributes of an object; `notifier` when events of it, or of what is below it, can be subscribed to.
+
+    `history` when the events of a notifier are kept.
+    """
     attributes = base_attributes(ua.NodeClass.Object, name, label, description)
-    attributes[ua.AttributeIds.EventNotifier] = shared(_SUBSCRIBE_TO_EVENTS if notifier else 0, ua.VariantType.Byte)
+    attributes[ua.AttributeIds.EventNotifier] = shared(_notifier_bits(notifier, history), ua.VariantType.Byte)
     return attributes
+
+
+def _notifier_bits(notifier: bool, history: bool) -> int:
+    return (SUBSCRIBE_TO_EVENTS if notifier else 0) | (READ_EVENT_HISTORY if notifier and history else 0)
 
 
 def variable_attributes(

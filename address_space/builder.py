@@ -184,8 +184,8 @@ def build(
 ) -> BuiltSpace:
     """Add types, site and devices to a node map that holds asyncua's own nodes.
 
-    `history` is what is offered of it; None leaves away all that is about history at all points. Raises ValueError for a model that
-    cannot be shown (two members of one name, an unknown unit) and for a device that is called `Site`.
+    `history` is what is offered of it; None leaves away all that is about history at all points. Raises ValueError for
+    a model that cannot be shown (two members of one name, an unknown unit) and for a device that is called `Site`.
     """
     devices = list(image.devices.values())
     types = Types(device.model for device in devices)
@@ -242,8 +242,8 @@ def _add_site(catalogue: Catalogue, devices: list[Device], site_id: str, site_la
     catalogue.refer(_SERVER, HAS_NOTIFIER, site)
     catalogue.refer_back(site, HAS_NOTIFIER, _SERVER)
     if history:
-        for notifier, name in ((site, EVENT_FILTER), (_SERVER, f"Server{EVENT_FILTER}")):
-            catalogue.add(_site_node(name), event_filter_attributes(), (HAS_PROPERTY, notifier), _PROPERTY_TYPE)
+        for notifier, child in ((site, EVENT_FILTER), (_SERVER, f"Server{EVENT_FILTER}")):
+            catalogue.add(_site_node(child), event_filter_attributes(), (HAS_PROPERTY, notifier), _PROPERTY_TYPE)
     present = {device.model.device_class for device in devices}
     for device_class, (folder, label) in _FOLDERS.items():
         if device_class in present:

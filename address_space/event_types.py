@@ -8,9 +8,8 @@ from asyncua import ua
 
 from address_space.attributes import type_attributes, variable_attributes
 from address_space.catalogue import Catalogue
-from address_space.layout import MANDATORY
 from address_space.methods import OUTCOME_TYPE
-from address_space.shape import HAS_PROPERTY, HAS_SUBTYPE, NS_MODEL, node_id
+from address_space.shape import HAS_PROPERTY, HAS_SUBTYPE, MANDATORY, NS_MODEL, node_id
 from address_space.values import NULL
 
 _BASE_EVENT_TYPE: Final = node_id(ua.ObjectIds.BaseEventType)

@@ -32,8 +32,10 @@ from address_space.shape import (
     HAS_MODELLING_RULE,
     HAS_PROPERTY,
     HAS_TYPE_DEFINITION,
+    MANDATORY,
     NS_DI,
     NS_MODEL,
+    OPTIONAL,
     ORGANIZES,
     Link,
     Shape,
@@ -48,8 +50,6 @@ _CACHED: Final = 512
 _OBJECT_TYPE: Final = node_id(ua.ObjectIds.BaseObjectType)
 _VARIABLE_TYPE: Final = node_id(ua.ObjectIds.BaseDataVariableType)
 _PROPERTY_TYPE: Final = node_id(ua.ObjectIds.PropertyType)
-MANDATORY: Final = node_id(ua.ObjectIds.ModellingRule_Mandatory)
-OPTIONAL: Final = node_id(ua.ObjectIds.ModellingRule_Optional)
 
 _WRITE: Final = 1 << ua.AccessLevel.CurrentWrite
 
@@ -64,8 +64,8 @@ _NAMEPLATE_POINTS: Final[Mapping[str, tuple[str, ...]]] = {
 class Layout:
     """Members of one model, for instances (`samples` given) or for a type (`samples` None).
 
-    `history` is what an instance offers of it. `rules` are the modelling rules of a type's points and commands by id. Raises ValueError when two members would
-    have one name or a unit is unknown.
+    `history` is what an instance offers of it, `rules` are the modelling rules of a type's points and commands by id.
+    Raises ValueError when two members would have one name or a unit is unknown.
     """
 
     def __init__(

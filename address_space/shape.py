@@ -37,6 +37,8 @@ HAS_TYPE_DEFINITION: Final = node_id(ua.ObjectIds.HasTypeDefinition)
 HAS_MODELLING_RULE: Final = node_id(ua.ObjectIds.HasModellingRule)
 HAS_NOTIFIER: Final = node_id(ua.ObjectIds.HasNotifier)
 GENERATES_EVENT: Final = node_id(ua.ObjectIds.GeneratesEvent)
+MANDATORY: Final = node_id(ua.ObjectIds.ModellingRule_Mandatory)
+OPTIONAL: Final = node_id(ua.ObjectIds.ModellingRule_Optional)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,21 @@ from address_space.catalogue import Catalogue
 from address_space.classes import CLASSES, ClassSpec, browse_name
 from address_space.enumerations import add_enumeration
 from address_space.event_types import COMMAND_EVENT_TYPE
-from address_space.layout import MANDATORY, OPTIONAL, Layout
+from address_space.layout import Layout
 from address_space.methods import OUTCOME_TYPE
 from address_space.model import OWN_CLASSES, DeviceClass, DeviceModel, device_model
-from address_space.shape import GENERATES_EVENT, HAS_SUBTYPE, NS_MODEL, Link, Owner, Shape, member_id, node_id
+from address_space.shape import (
+    GENERATES_EVENT,
+    HAS_SUBTYPE,
+    MANDATORY,
+    NS_MODEL,
+    OPTIONAL,
+    Link,
+    Owner,
+    Shape,
+    member_id,
+    node_id,
+)
 from address_space.system import OUTCOME, SYSTEM_POINTS, bus_model, node_model, sink_model
 
 OUTCOME_STRINGS: Final = node_id("Outcome.EnumStrings", NS_MODEL)

@@ -189,7 +189,7 @@ def test_the_asynchronous_serial_library_has_one_adapter_module() -> None:
         ("drivers/modbus.py", "from asyncua import ua"),
         ("node/app.py", "import asyncua"),
         ("node/app.py", "import pymodbus.client"),
-        ("node/server/history.py", "import aiosqlite"),
+        ("node/server/history/reader.py", "import aiosqlite"),
         ("node/sinks/mqtt.py", "from influxdb_client import Point"),
         ("node/site.py", "import pydantic"),
         ("drivers/codec.py", "import yaml"),

@@ -13,7 +13,10 @@ from node.roles import Role
 READ: Final = 1 << ua.AccessLevel.CurrentRead
 WRITE: Final = 1 << ua.AccessLevel.CurrentWrite
 HISTORY_READ: Final = 1 << ua.AccessLevel.HistoryRead
-_GIVEN: Final = READ | WRITE | HISTORY_READ
+HISTORY_WRITE: Final = 1 << ua.AccessLevel.HistoryWrite
+_GIVEN: Final = READ | WRITE | HISTORY_READ | HISTORY_WRITE
+# What only those may use who write settings.
+_CHANGES: Final = WRITE | HISTORY_WRITE
 
 # Who is connected with which certificate is for administrators (OPC 10000-5 section 6.3.4).
 _FOR_ADMINS: Final = frozenset(
@@ -26,7 +29,7 @@ RESEND_DATA: Final = node_id(ua.ObjectIds.Server_ResendData)
 SERVER_METHODS: Final = frozenset((GET_MONITORED_ITEMS, RESEND_DATA))
 
 CALLS: Final = Role.OPERATOR  # commands
-WRITES: Final = Role.ENGINEER  # settings
+WRITES: Final = Role.ENGINEER  # settings and history
 
 
 def attribute(node: Any, attribute_id: int) -> ua.DataValue | None:
@@ -50,7 +53,7 @@ def plain(node: Any, attribute_id: int) -> Any:
 def access_level(node: Any) -> int:
     """What can be done with a Value at all, whoever asks. Only settings of devices are ever written."""
     level = int(plain(node, ua.AttributeIds.AccessLevel) or 0) & _GIVEN
-    return level if isinstance(node, Node) else level & ~WRITE
+    return level if isinstance(node, Node) else level & ~_CHANGES
 
 
 def user_access_level(node: Any, role: Role) -> int:
@@ -58,7 +61,7 @@ def user_access_level(node: Any, role: Role) -> int:
     level = access_level(node)
     if role < Role.ADMIN and node.nodeid in _FOR_ADMINS:
         return 0
-    return level if role >= WRITES else level & ~WRITE
+    return level if role >= WRITES else level & ~_CHANGES
 
 
 def executable(node: Any) -> bool:

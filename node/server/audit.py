@@ -163,6 +163,12 @@ class Audit:
         what = f"{user} called {method.to_string()}"
         self._tell(_IDS.AuditUpdateMethodEventType, "Attribute/Call", what, status, fields, user=user, source=target)
 
+    def history_updated(
+        self, node: ua.NodeId, event_type: int, fields: Mapping[Path, ua.Variant], what: str, user: str, status: int
+    ) -> None:
+        """A client changed the history of a node, or tried to; `event_type` is a subtype of AuditHistoryUpdate."""
+        self._tell(event_type, "Attribute/HistoryUpdate", what, status, fields, user=user, source=node)
+
     def command_ended(self, device: ua.NodeId, name: str, command: str, result: CommandResult, user: str) -> None:
         """A command or a write of a setting has ended; operators see this one."""
         if not self._events.heard:

@@ -9,10 +9,11 @@ from typing import Any, Final
 
 from asyncua import ua
 
+from address_space.attributes import READ_EVENT_HISTORY, SUBSCRIBE_TO_EVENTS
+from address_space.history_configuration import AGGREGATE_DEFAULTS, HistoryOffer
 from node.roles import Role
 from node.server.event_filter import MOST_SELECT_CLAUSES, MOST_WHERE_ELEMENTS
-from node.server.history import PAGE_VALUES
-from node.server.history_points import POINTS_PER_SESSION
+from node.server.history import PAGE_EVENTS, PAGE_VALUES, POINTS_PER_SESSION
 from node.server.limits import Limits
 from node.server.roles import ANONYMOUS_ID, AUTHENTICATED_USER_ID, well_known_role_ids
 from node.server.standard_values import StandardValues
@@ -26,8 +27,8 @@ PROFILES: Final = (
 )
 
 
-def publish_capabilities(values: StandardValues, limits: Limits, *, history: bool) -> None:
-    """Set everything below Server/ServerCapabilities; `history` is whether the node records."""
+def publish_capabilities(values: StandardValues, limits: Limits, history: HistoryOffer | None) -> None:
+    """Set everything below Server/ServerCapabilities; `history` is None when the node does not record."""
     subscriptions = limits.sessions * limits.subscriptions_per_session
     items_per_session = min(limits.items_per_session, limits.subscriptions_per_session * limits.items_per_subscription)
     for name, value, kind in (
@@ -37,7 +38,7 @@ def publish_capabilities(values: StandardValues, limits: Limits, *, history: boo
         ("MinSupportedSampleRate", limits.sampling_min_ms, _TYPES.Double),
         ("MaxBrowseContinuationPoints", limits.continuation_points, _TYPES.UInt16),
         ("MaxQueryContinuationPoints", 0, _TYPES.UInt16),
-        ("MaxHistoryContinuationPoints", POINTS_PER_SESSION if history else 0, _TYPES.UInt16),
+        ("MaxHistoryContinuationPoints", 0 if history is None else POINTS_PER_SESSION, _TYPES.UInt16),
         ("MaxArrayLength", limits.message_bytes, _TYPES.UInt32),
         ("MaxStringLength", limits.message_bytes, _TYPES.UInt32),
         ("MaxByteStringLength", limits.message_bytes, _TYPES.UInt32),
@@ -51,19 +52,22 @@ def publish_capabilities(values: StandardValues, limits: Limits, *, history: boo
         ("MaxMonitoredItemsQueueSize", limits.queue_size, _TYPES.UInt32),
     ):
         _set(values, f"Server_ServerCapabilities_{name}", value, kind)
-    _publish_operation_limits(values, limits)
-    _publish_history(values, history=history)
+    _publish_operation_limits(values, limits, history)
+    _publish_history(values, history)
+    if history is not None:
+        _publish_defaults(values)
     _publish_roles(values)
 
 
-def _publish_operation_limits(values: StandardValues, limits: Limits) -> None:
+def _publish_operation_limits(values: StandardValues, limits: Limits, history: HistoryOffer | None) -> None:
     """The bounds of one request; 0 for services that are not there at all."""
+    changes = history is not None and history.changes
     for name, most in (
         ("MaxNodesPerRead", limits.operations),
         ("MaxNodesPerHistoryReadData", limits.call_operations),
         ("MaxNodesPerHistoryReadEvents", limits.call_operations),
         ("MaxNodesPerWrite", limits.write_operations),
-        ("MaxNodesPerHistoryUpdateData", 0),
+        ("MaxNodesPerHistoryUpdateData", limits.call_operations if changes else 0),
         ("MaxNodesPerHistoryUpdateEvents", 0),
         ("MaxNodesPerMethodCall", limits.call_operations),
         ("MaxNodesPerBrowse", limits.browse_operations),
@@ -75,28 +79,46 @@ def _publish_operation_limits(values: StandardValues, limits: Limits) -> None:
         _set(values, f"Server_ServerCapabilities_OperationLimits_{name}", most, _TYPES.UInt32)
 
 
-def _publish_history(values: StandardValues, *, history: bool) -> None:
-    """History is read and never changed by a client."""
+def _publish_history(values: StandardValues, history: HistoryOffer | None) -> None:
+    """What can be read and changed of history; who may change it is with each node."""
+    data, changes, events = (
+        history is not None,
+        history is not None and history.changes,
+        history is not None and history.events,
+    )
     for name, able in (
-        ("AccessHistoryDataCapability", history),
-        ("AccessHistoryEventsCapability", False),
-        ("InsertDataCapability", False),
-        ("ReplaceDataCapability", False),
-        ("UpdateDataCapability", False),
-        ("DeleteRawCapability", False),
-        ("DeleteAtTimeCapability", False),
+        ("AccessHistoryDataCapability", data),
+        ("AccessHistoryEventsCapability", events),
+        ("InsertDataCapability", changes),
+        ("ReplaceDataCapability", changes),
+        ("UpdateDataCapability", changes),
+        ("DeleteRawCapability", changes),
+        ("DeleteAtTimeCapability", changes),
         ("InsertEventCapability", False),
         ("ReplaceEventCapability", False),
         ("UpdateEventCapability", False),
         ("DeleteEventCapability", False),
-        ("InsertAnnotationCapability", False),
+        ("InsertAnnotationCapability", changes),
         # The node itself takes the source time, so it is the server's too.
-        ("ServerTimestampSupported", history),
+        ("ServerTimestampSupported", data),
     ):
         _set(values, f"HistoryServerCapabilities_{name}", able, _TYPES.Boolean)
-    most = PAGE_VALUES if history else 0
-    _set(values, "HistoryServerCapabilities_MaxReturnDataValues", most, _TYPES.UInt32)
-    _set(values, "HistoryServerCapabilities_MaxReturnEventValues", 0, _TYPES.UInt32)
+    for name, most in (
+        ("MaxReturnDataValues", PAGE_VALUES if data else 0),
+        ("MaxReturnEventValues", PAGE_EVENTS if events else 0),
+    ):
+        _set(values, f"HistoryServerCapabilities_{name}", most, _TYPES.UInt32)
+    if events:
+        bits = SUBSCRIBE_TO_EVENTS | READ_EVENT_HISTORY
+        values.set_attribute(ua.ObjectIds.Server, ua.AttributeIds.EventNotifier, bits, _TYPES.Byte)
+
+
+def _publish_defaults(values: StandardValues) -> None:
+    """How aggregates treat data that are not Good, when a request leaves it to the server."""
+    for name, (value, kind) in AGGREGATE_DEFAULTS.items():
+        _set(values, f"DefaultHAConfiguration_AggregateConfiguration_{name}", value, kind)
+    _set(values, "DefaultHAConfiguration_Stepped", False, _TYPES.Boolean)
+    _set(values, "DefaultHAConfiguration_ServerTimestampSupported", True, _TYPES.Boolean)
 
 
 def _publish_roles(values: StandardValues) -> None:

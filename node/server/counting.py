@@ -16,6 +16,7 @@ _BEFORE: Final[Mapping[type, int]] = {
     ua.ReadParameters: 12,  # MaxAge, TimestampsToReturn
     ua.WriteParameters: 0,
     ua.CallParameters: 0,
+    ua.HistoryUpdateParameters: 0,
     ua.BrowseNextParameters: 1,
     ua.TranslateBrowsePathsToNodeIdsParameters: 0,
     ua.RegisterNodesParameters: 0,

@@ -36,13 +36,14 @@ def field(name: str, namespace: int = 0) -> Path:
 
 
 class Events:
-    """Makes events and tells them to listeners; nothing is kept for those who come later."""
+    """Makes events and tells them to listeners, and to a recorder that keeps them for those who come later."""
 
     def __init__(self, nodes: Mapping[ua.NodeId, Any], clock: Clock) -> None:
         self._nodes = nodes
         self._clock = clock
         self._listeners: dict[ua.NodeId, list[Listener]] = {}
         self.types = EventTypes(nodes)
+        self.recorder: Listener | None = None  # hears everything
 
     def listen(self, notifier: ua.NodeId, listener: Listener) -> None:
         """Tell a listener all events of a notifier and of what is below it."""
@@ -58,7 +59,7 @@ class Events:
     @property
     def heard(self) -> bool:
         """False when nobody listens at all, so that an event need not be made."""
-        return bool(self._listeners)
+        return bool(self._listeners) or self.recorder is not None
 
     def now(self) -> datetime:
         """The time."""
@@ -99,14 +100,16 @@ class Events:
 
     def tell(self, event: Event) -> None:
         """Tell an event to those who watch its source or a notifier above it, each once."""
+        if self.recorder is not None:
+            self.recorder(event)
         if not self._listeners:
             return
         source: Any = event.fields[field("SourceNode")].Value
-        for notifier in self._above(source):
+        for notifier in self.above(source):
             for listener in self._listeners.get(notifier, ()):
                 listener(event)
 
-    def _above(self, source: ua.NodeId) -> list[ua.NodeId]:
+    def above(self, source: ua.NodeId) -> list[ua.NodeId]:
         """The source and the notifiers above it; the Server is above everything (OPC 10000-5 section 8.3.2)."""
         found = {source: None, SERVER: None}
         waiting = [source]

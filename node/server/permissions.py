@@ -8,7 +8,7 @@ from asyncua import ua
 
 from address_space.shape import node_id
 from node.roles import Role
-from node.server.access import HISTORY_READ, READ, WRITE, user_access_level, user_executable
+from node.server.access import HISTORY_READ, HISTORY_WRITE, READ, WRITE, plain, user_access_level, user_executable
 from node.server.access import for_role as by_access
 from node.server.roles import own_role_ids
 
@@ -16,6 +16,13 @@ _IDS: Final = ua.AttributeIds
 _MAY: Final = ua.PermissionType
 # Every node has these; no role may change any of them.
 ON_EVERY_NODE: Final = frozenset({_IDS.RolePermissions, _IDS.UserRolePermissions, _IDS.AccessRestrictions})
+_EVENT_HISTORY: Final = 1 << ua.EventNotifier.HistoryRead
+_BY_LEVEL: Final = (
+    (READ, _MAY.Read),
+    (WRITE, _MAY.Write),
+    (HISTORY_READ, _MAY.ReadHistory),
+    (HISTORY_WRITE, _MAY.InsertHistory | _MAY.ModifyHistory | _MAY.DeleteHistory),
+)
 # Nothing is answered outside a session. Which channels take sessions is the endpoints' to say.
 _RESTRICTIONS: Final = int(ua.AccessRestrictionType.SessionRequired)
 
@@ -36,13 +43,15 @@ def permissions(node: Any, role: Role) -> ua.PermissionType:
     may = _MAY.Browse | _MAY.ReadRolePermissions
     if _IDS.AccessLevel in node.attributes:
         level = user_access_level(node, role)
-        for bit, permission in ((READ, _MAY.Read), (WRITE, _MAY.Write), (HISTORY_READ, _MAY.ReadHistory)):
+        for bit, permission in _BY_LEVEL:
             if level & bit:
                 may |= permission
     elif user_executable(node, role):
         may |= _MAY.Call
     elif _IDS.EventNotifier in node.attributes:
         may |= _MAY.ReceiveEvents
+        if int(plain(node, _IDS.EventNotifier) or 0) & _EVENT_HISTORY:
+            may |= _MAY.ReadHistory
     return may
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +20,8 @@ _VALUE: Final = ua.AttributeIds.Value
 _ENCODINGS: Final = (None, "", "Default Binary")
 _FIRST_ATTRIBUTE: Final = 1
 _LAST_ATTRIBUTE: Final = 27  # OPC 10000-6 annex A.1
+
+Look = Callable[[Iterable[ua.NodeId]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,10 @@ def stamps(wanted: ua.TimestampsToReturn) -> Stamps:
 class AttributeReader:
     """Reads attributes of nodes with the rights of a role."""
 
-    def __init__(self, nodes: Mapping[ua.NodeId, Any], clock: Clock) -> None:
+    def __init__(self, nodes: Mapping[ua.NodeId, Any], clock: Clock, look: Look | None = None) -> None:
+        """`look` is called with the nodes of a request before their Values are read, where some have to be fetched."""
         self._nodes = nodes
+        self._look = look
         self._clock = clock
 
     async def read_all(self, parameters: ua.ReadParameters, role: Role) -> ua.ReadResponse:
@@ -50,6 +54,8 @@ class AttributeReader:
         if not parameters.MaxAge >= 0:  # NaN too
             raise ServiceRefused(ua.StatusCodes.BadMaxAgeInvalid)
         wanted = stamps(parameters.TimestampsToReturn)
+        if self._look is not None:
+            await self._look(item.NodeId for item in parameters.NodesToRead if item.AttributeId == _VALUE)
         response: Any = ua.ReadResponse()
         response.Results = await in_slices(parameters.NodesToRead, lambda item: self.read(item, role, wanted))
         return response  # type: ignore[no-any-return]

@@ -11,12 +11,16 @@ from asyncua import ua
 from asyncua.server.internal_server import InternalServer
 
 from address_space.builder import BuiltSpace, build
+from address_space.history_configuration import HistoryOffer
 from address_space.image import ProcessImage
 from address_space.model import Batch, Clock, CommandResult, Status
 from address_space.nodes import NodeMap
 from address_space.shape import NS_SITE, namespace_uris, node_id
+from node.historian.editing import Editor
+from node.historian.event_log import EventLog
 from node.historian.history import History
 from node.identity import site_identity
+from node.server.aggregate_functions import publish_aggregates
 from node.server.audit import Audit
 from node.server.audited_desk import AuditedDesk
 from node.server.browsing import Browser
@@ -32,7 +36,7 @@ from node.server.endpoints import Endpoints
 from node.server.events import Events
 from node.server.fast.lane import Lane, make_lane
 from node.server.faults import FaultLog
-from node.server.history import HistoryReader
+from node.server.history import Archive, ArchiveStart, HistoryService, record_of
 from node.server.host_names import address_of, server_names
 from node.server.identity import Identifier
 from node.server.keys import load_keys
@@ -93,11 +97,15 @@ class OpcUaServer:
         clock: Clock,
         *,
         limits: Limits | None = None,
+        editor: Editor | None = None,
+        event_log: EventLog | None = None,
     ) -> None:
+        """`editor` lets engineers change history, `event_log` keeps every event; both are the historian's."""
         self._site = site
         self._image = image
         self._desk = desk
-        self._history = history
+        self._archive = None if history is None else Archive(history, editor, event_log)
+        self._archive_start = None if history is None else ArchiveStart(history, clock)
         self._pki = pki
         self._users = users
         self._clock = clock
@@ -210,14 +218,23 @@ class OpcUaServer:
 
     def _build_space(self, internal: InternalServer, nodes: NodeMap, application_uri: str) -> BuiltSpace:
         site = self._site
-        built = build(nodes, self._image, self._clock, site.id, site.label, history=self._history is not None)
-        withdraw_what_is_not_offered(nodes)
+        offer = self._offer()
+        built = build(nodes, self._image, self._clock, site.id, site.label, history=offer)
+        withdraw_what_is_not_offered(nodes, history=offer is not None)
+        if offer is not None:
+            publish_aggregates(nodes)
         values = StandardValues(internal.aspace, self._clock)
         self._object = ServerObject(values, self._clock, lambda: service_level(self._image))
         self._object.publish(application_uri, namespace_uris(application_uri, site.id))
-        publish_capabilities(values, self._limits, history=self._history is not None)
+        publish_capabilities(values, self._limits, offer)
         self._diagnostics.publish(values)
         return built
+
+    def _offer(self) -> HistoryOffer | None:
+        archive = self._archive
+        if archive is None or self._archive_start is None:
+            return None
+        return HistoryOffer(archive.editor is not None, archive.events is not None, self._archive_start.known)
 
     async def _listen(self) -> asyncio.Server:
         where = self._site.server.listen
@@ -252,9 +269,14 @@ class OpcUaServer:
         self._reload = Reload(
             self._pki, self._users, self._sessions, lambda: tuple(self._connections), self._own, self._renewed
         )
-        reader, browser = AttributeReader(space.nodes, clock), Browser(space.nodes, limits)
+        reader = AttributeReader(space.nodes, clock, None if self._archive_start is None else self._archive_start.look)
+        browser = Browser(space.nodes, limits)
         events = Events(space.nodes, clock)
         self._audit = audit = Audit(events, self._own.application_uri)
+        archive = self._archive
+        if archive is not None and archive.events is not None:
+            log = archive.events
+            events.recorder = lambda event: log.offer_event(record_of(event))
         self._pki.trust.refused = self._pki.user_trust.refused = audit.certificate_refused
         desk = AuditedDesk(self._desk, space, self._image, audit)
         writer = SettingWriter(space, self._image, desk)
@@ -267,7 +289,9 @@ class OpcUaServer:
             writer,
             caller,
             SubscriptionService(reader, self._image, clock, limits, self._tasks, events),
-            None if self._history is None else HistoryReader(self._history, space.nodes, self._image),
+            None
+            if archive is None
+            else HistoryService(archive, space.nodes, self._image, clock, events=events, auditor=audit),
             limits,
         )
         self._lane = make_lane(

@@ -29,9 +29,28 @@ class History(Protocol):
     """What the server needs of the historian's adapter."""
 
     async def read(
-        self, parameters: ua.HistoryReadParameters, session: Session, caller: Caller
+        self,
+        parameters: ua.HistoryReadParameters,
+        session: Session,
+        caller: Caller,
+        *,
+        handle: int = 0,
+        hint_s: float | None = None,
     ) -> list[ua.HistoryReadResult]:
+        """One result per node; raises ServiceRefused for what concerns the whole request.
+
+        `handle` is the request's, for `cancel`; `hint_s` is how long the client waits, None for ever.
+        """
+        ...
+
+    async def update(
+        self, parameters: ua.HistoryUpdateParameters, session: Session, caller: Caller
+    ) -> list[ua.HistoryUpdateResult]:
         """One result per node; raises ServiceRefused for what concerns the whole request."""
+        ...
+
+    def cancel(self, session: Session, handle: int) -> int:
+        """End the reads of a session that have this handle; how many there were."""
         ...
 
 
@@ -82,7 +101,7 @@ class Services:
                 decode=_delete_subscriptions,
             ),
             ids.CancelRequest_Encoding_DefaultBinary: Service(
-                ua.CancelParameters, lambda _request, session, given: _cancel(session, given)
+                ua.CancelParameters, lambda _request, session, given: self._cancel(session, given)
             ),
             # Attributes
             ids.ReadRequest_Encoding_DefaultBinary: Service(
@@ -101,9 +120,16 @@ class Services:
             ),
             ids.HistoryReadRequest_Encoding_DefaultBinary: Service(
                 ua.HistoryReadParameters,
-                lambda _, session, given: self._history_read(session, given),
+                self._history_read,
                 aside=True,
                 items="NodesToRead",
+                most=limits.call_operations,
+            ),
+            ids.HistoryUpdateRequest_Encoding_DefaultBinary: Service(
+                ua.HistoryUpdateParameters,
+                self._history_update,
+                aside=True,
+                items="HistoryUpdateDetails",
                 most=limits.call_operations,
             ),
             ids.CallRequest_Encoding_DefaultBinary: Service(
@@ -227,22 +253,38 @@ class Services:
         response.Endpoints = self.endpoints.describe(asked, given.ProfileUris or ())
         return response
 
-    async def _history_read(self, session: Session, given: ua.HistoryReadParameters) -> Any:
+    async def _history_read(self, request: Request, session: Session, given: ua.HistoryReadParameters) -> Any:
         response: Any = ua.HistoryReadResponse()
         if self.history is None:
             status = ua.StatusCode(ua.UInt32(ua.StatusCodes.BadHistoryOperationUnsupported))
             response.Results = [ua.HistoryReadResult(StatusCode=status) for _ in given.NodesToRead]
         else:
-            response.Results = await self.history.read(given, session, session.caller)
+            hint_ms, handle = request.header.TimeoutHint, int(request.header.RequestHandle)
+            response.Results = await self.history.read(
+                given, session, session.caller, handle=handle, hint_s=hint_ms / 1000 if hint_ms else None
+            )
         return response
 
+    async def _history_update(self, _request: Request, session: Session, given: ua.HistoryUpdateParameters) -> Any:
+        response: Any = ua.HistoryUpdateResponse()
+        if self.history is None:
+            status = ua.StatusCode(ua.UInt32(ua.StatusCodes.BadHistoryOperationUnsupported))
+            response.Results = [ua.HistoryUpdateResult(StatusCode=status) for _ in given.HistoryUpdateDetails]
+        else:
+            response.Results = await self.history.update(given, session, session.caller)
+        return response
 
-def _cancel(session: Session, given: ua.CancelParameters) -> Any:
-    """End waiting Publish requests of a handle. Commands go on: what a device was told cannot be called back."""
-    response: Any = ua.CancelResponse()
-    publisher = session.publisher
-    response.Parameters.CancelCount = 0 if publisher is None else publisher.cancel(given.RequestHandle)
-    return response
+    def _cancel(self, session: Session, given: ua.CancelParameters) -> Any:
+        """End waiting Publish requests and history reads of a handle.
+
+        Commands go on: what a device was told cannot be called back.
+        """
+        response: Any = ua.CancelResponse()
+        publisher, handle = session.publisher, int(given.RequestHandle)
+        count = 0 if publisher is None else publisher.cancel(handle)
+        count += 0 if self.history is None else self.history.cancel(session, handle)
+        response.Parameters.CancelCount = count
+        return response
 
 
 def _register(_request: Request, _session: Session, given: ua.RegisterNodesParameters) -> Any:

@@ -26,7 +26,6 @@ _NOT_OFFERED: Final = (
     _IDS.Dictionaries,
     _IDS.Quantities,
     _IDS.HAConfiguration,
-    _IDS.DefaultHAConfiguration,
     _IDS.DefaultHEConfiguration,
     _IDS.ServerConfiguration,
     _IDS.PublishSubscribe,
@@ -38,13 +37,33 @@ _NOT_OFFERED: Final = (
     _IDS.OPCUANamespaceMetadata_DefaultUserRolePermissions,
     _IDS.OPCUANamespaceMetadata_DefaultAccessRestrictions,
 )
+# What the default of all variables does not say.
+_NOT_BY_DEFAULT: Final = tuple(
+    getattr(_IDS, f"DefaultHAConfiguration_{name}")
+    for name in (
+        "AggregateFunctions",
+        "Definition",
+        "MaxTimeInterval",
+        "MinTimeInterval",
+        "ExceptionDeviation",
+        "ExceptionDeviationFormat",
+        "StartOfArchive",
+        "StartOfOnlineArchive",
+        "MaxTimeStoredValues",
+        "MaxCountStoredValues",
+    )
+)
 # Roles that a session can have here; OPC 10000-18 section 4.2 lets a server have fewer than there are.
 _ROLES: Final = frozenset((ANONYMOUS_ID, *well_known_role_ids(Role.ADMIN)))
 
 
-def withdraw_what_is_not_offered(nodes: MutableMapping[ua.NodeId, Any]) -> None:
-    """Take away the standard objects of features that this server does not have, and the means to change its roles."""
+def withdraw_what_is_not_offered(nodes: MutableMapping[ua.NodeId, Any], *, history: bool = False) -> None:
+    """Take away the standard objects of features that this server does not have, and the means to change its roles.
+
+    `history` is whether it records.
+    """
     withdraw(nodes, (node_id(each) for each in _NOT_OFFERED))
+    withdraw(nodes, (node_id(each) for each in (_NOT_BY_DEFAULT if history else (_IDS.DefaultHAConfiguration,))))
     roles = nodes.get(_ROLE_SET)
     if roles is None:
         return

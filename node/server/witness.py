@@ -20,6 +20,7 @@ from node.server.sessions import Session, SessionTable
 _CLOSE_SESSION: Final = ua.ObjectIds.CloseSessionRequest_Encoding_DefaultBinary
 _WRITE: Final = ua.ObjectIds.WriteRequest_Encoding_DefaultBinary
 _CALL: Final = ua.ObjectIds.CallRequest_Encoding_DefaultBinary
+_HISTORY_UPDATE: Final = ua.ObjectIds.HistoryUpdateRequest_Encoding_DefaultBinary
 
 
 class Witness:
@@ -39,6 +40,7 @@ class Witness:
             (_CLOSE_SESSION, self._closing),
             (_WRITE, self._writing),
             (_CALL, self._calling),
+            (_HISTORY_UPDATE, self._updating_history),
         ):
             watched[number] = replace(services[number], handler=watch(services[number]), waits=True)
         for number, count in _SUBSCRIPTION_COUNTS.items():
@@ -111,6 +113,15 @@ class Witness:
                     status, user = result.StatusCode.value, session.caller.user
                     self._audit.called(call.ObjectId, call.MethodId, inputs, outputs, user, status)
             return response
+
+        return handle
+
+    def _updating_history(self, service: Service) -> Any:
+        """The updater makes the events; here it learns whose request it is."""
+
+        async def handle(request: Request, session: Session, given: ua.HistoryUpdateParameters) -> Any:
+            with _asked(request, session):
+                return await _answer(service, request, session, given)
 
         return handle
 

@@ -10,6 +10,7 @@ from asyncua.server.address_space import AddressSpace, AttributeService, NodeMan
 from asyncua.server.standard_address_space import standard_address_space
 
 from address_space.builder import BuiltSpace, build
+from address_space.history_configuration import HistoryOffer
 from address_space.image import ProcessImage
 from address_space.model import (
     Argument,
@@ -174,7 +175,7 @@ def raise_plant(
     standard: AddressSpace, clock: FakeClock, members: list[Device] | None = None, *, history: bool = True
 ) -> Plant:
     image = ProcessImage(devices() if members is None else members, clock)
-    built = build(NodeMap(standard._nodes), image, clock, "demo", "Demo plant", history=history)
+    built = build(NodeMap(standard._nodes), image, clock, "demo", "Demo plant", history=HistoryOffer() if history else None)
     space = AddressSpace()
     space._nodes = built.nodes
     return Plant(built, image, clock, space)

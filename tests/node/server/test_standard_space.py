@@ -10,6 +10,7 @@ from asyncua.server.address_space import AddressSpace, AttributeService, NodeMan
 from asyncua.ua import ua_binary
 
 from address_space.builder import build
+from address_space.history_configuration import HistoryOffer
 from address_space.image import ProcessImage
 from address_space.model import Device
 from address_space.nodes import NodeMap
@@ -107,7 +108,7 @@ async def test_a_whole_server_on_it_has_the_same_nodes(nodes: dict[ua.NodeId, An
         values = StandardValues(space, clock)
         withdraw_what_is_not_offered(maps[-1])
         ServerObject(values, clock, lambda: 255).publish("urn:test", ["urn:a", "urn:b"])
-        publish_capabilities(values, Limits(), history=True)
+        publish_capabilities(values, Limits(), HistoryOffer())
         for each in list(maps[-1].values()):
             for entry in each.attributes.values():
                 if entry.value_callback:

@@ -1,0 +1,18 @@
+"""What stands behind the services of history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from node.historian.editing import Editor
+from node.historian.event_log import EventLog
+from node.historian.history import History
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """Samples, and where the historian has them, changes and events."""
+
+    history: History
+    editor: Editor | None = None
+    events: EventLog | None = None
