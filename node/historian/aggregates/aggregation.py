@@ -70,9 +70,9 @@ _FOLDS: Final[Mapping[Aggregate, Build]] = {
 class Aggregation:
     """One aggregate from `start` to `end` by `interval` (ticks; 0 is one interval); `end` may lie before `start`.
 
-    Feed the samples in ascending order, one per time, in pages of any size: first those of before the range (at least
-    one of any quality and `usable_before` usable ones, see `is_enough` in lookback.py), then those of the range, then
-    later ones until `complete` or until there are none; then `finish`. Results come in order of time, also in reverse.
+    Feed the samples in ascending order, one per time, in pages of any size: first what lies before the range (what
+    `samples_before` of lookaround.py gives for `usable_before`), then the samples of the range, then later ones until
+    `complete` or until there are none; then `finish`. Results come in order of time, also in reverse.
     Memory is constant, whatever the number of samples.
     Raises RequestRefused; `feed` raises InvalidInputs.
     """

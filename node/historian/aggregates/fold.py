@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from address_space.model import Value
-from node.historian.aggregates.bound import NO_BOUND, Bound, worst_usable
+from node.historian.aggregates.bound import Bound, worst_usable
 from node.historian.aggregates.configuration import Configuration
 from node.historian.aggregates.intervals import Interval
 from node.historian.aggregates.page import Page
@@ -74,6 +74,3 @@ def share_status(good: int, bad: int, total: int, configuration: Configuration) 
     if bad * 100 >= configuration.percent_data_bad * total:
         return BAD
     return UNCERTAIN_DATA_SUB_NORMAL
-
-
-__all__ = ["NO_BOUND", "NO_DATA", "Fold", "Outcome", "share_status"]

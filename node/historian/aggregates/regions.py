@@ -9,14 +9,12 @@ from __future__ import annotations
 from itertools import islice
 from operator import add, mul, sub
 
-from address_space.model import TICKS_PER_S, Value
+from address_space.model import TICKS_PER_MS, TICKS_PER_S, Value
 from node.historian.aggregates.bound import Bound
 from node.historian.aggregates.configuration import Configuration
 from node.historian.aggregates.fold import NO_DATA, Fold, Outcome, share_status
 from node.historian.aggregates.page import BAD_QUALITY, GOOD_QUALITY, UNCERTAIN_QUALITY, Page
 from node.historian.aggregates.result import CALCULATED, GOOD, is_bad, with_bits
-
-TICKS_PER_MS = TICKS_PER_S // 1000
 
 
 class Regions(Fold):

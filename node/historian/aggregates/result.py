@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from address_space.model import Value
+from address_space.model import TICKS_PER_MS, Value
 
 GOOD: Final = 0x0000_0000
 UNCERTAIN_DATA_SUB_NORMAL: Final = 0x40A4_0000
@@ -20,8 +20,8 @@ MULTI_VALUE: Final = 0x10
 _INFO_IS_OF_DATA_VALUE: Final = 0x0400
 _INFO: Final = 0x07FF  # info type, overflow, limit and historian bits
 
-# Resolution of source times, 1 ms in ticks: data end this long after the last sample, an open end lies this far inside.
-RESOLUTION: Final = 10_000
+# Resolution of source times: data end this long after the last sample, an open end lies this far inside.
+RESOLUTION: Final = TICKS_PER_MS
 
 
 class Result(NamedTuple):
