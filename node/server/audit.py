@@ -24,7 +24,7 @@ from node.server.events import field as path
 from node.server.policies import ChannelRefused
 from node.server.request import Line, Request
 from node.server.sessions import Session
-from node.server.verdict import Verdict
+from node.server.verdict import CertificateStatus, Verdict
 
 _IDS: Final = ua.ObjectIds
 _T: Final = ua.VariantType
@@ -76,6 +76,8 @@ class Audit:
             path("SecureChannelId"): _string(str(channel.id)),
             path("SecurityPolicyUri"): _string(channel.policy_uri),
             path("SecurityMode"): ua.Variant(int(channel.mode), _T.Int32),
+            path("RequestType"): ua.Variant(int(channel.request_type), _T.Int32),
+            path("RequestedLifetime"): ua.Variant(channel.requested_ms, _T.Double),
             **_certificate(channel.peer_certificate),
         }
         self._tell(
@@ -89,26 +91,30 @@ class Audit:
     def certificate_refused(self, verdict: Verdict, peer: str) -> None:
         """The certificate of a client or user did not pass; the event has the full reason, the client has not."""
         status = verdict.status.value
+        fields = {path("Certificate"): ua.Variant(verdict.der, _T.ByteString)}
+        if verdict.status is CertificateStatus.URI_INVALID:
+            fields |= {path("InvalidHostname"): _string(""), path("InvalidUri"): _string(verdict.claimed_uri)}
         self._tell(
             _CERTIFICATE_EVENTS.get(status, _IDS.AuditCertificateInvalidEventType),
-            "SecureChannel/Certificate",
+            "Security/Certificate",
             f"the certificate of {peer} ({verdict.subject} {verdict.thumbprint}) was refused, {verdict.reason}",
             int(getattr(ua.StatusCodes, status, ua.StatusCodes.BadCertificateInvalid)),
-            {},
+            fields,
         )
 
     # --- sessions
 
     def session_created(self, request: Request, session: Session | None, status: int) -> None:
         """A client made a session, or tried to."""
-        fields = {
-            path("SessionId"): _node(ua.NodeId() if session is None else session.id),
-            path("SecureChannelId"): _string(str(request.line.channel.id)),
-            path("RevisedSessionTimeout"): ua.Variant(session.timeout_s * 1000 if session else 0.0, _T.Double),
-            **_certificate(request.line.channel.peer_certificate),
-        }
         what = f"CreateSession of {request.line.peer}"
+        fields = _creation(request, session)
         self._tell(_IDS.AuditCreateSessionEventType, "Session/CreateSession", what, status, fields, request)
+
+    def url_mismatch(self, request: Request, session: Session, endpoint_url: str) -> None:
+        """A client made a session with an EndpointUrl whose host is none of this server's."""
+        what = f"CreateSession of {request.line.peer} for {endpoint_url}, which is not this server"
+        fields = {**_creation(request, session), path("EndpointUrl"): _string(endpoint_url)}
+        self._tell(_IDS.AuditUrlMismatchEventType, "Session/CreateSession", what, 0, fields, request)
 
     def session_activated(self, request: Request, session: Session | None, token: Any, status: int) -> None:
         """A user logged into a session, or tried to."""
@@ -130,6 +136,19 @@ class Audit:
         fields = {path("SessionId"): _node(ua.NodeId() if session is None else session.id)}
         what = f"CloseSession of {user or 'a client'}"
         self._tell(_IDS.AuditSessionEventType, "Session/CloseSession", what, status, fields, request, user)
+
+    def session_timed_out(self, session: Session) -> None:
+        """A session has ended because its client was silent."""
+        user = session.caller.user
+        fields = {path("SessionId"): _node(session.id)}
+        what = f"the session of {user or 'a client'} has timed out"
+        self._tell(_IDS.AuditSessionEventType, "Session/Timeout", what, 0, fields, user=user)
+
+    def cancelled(self, request: Request, session: Session, handle: int) -> None:
+        """A client took back requests."""
+        fields = {path("SessionId"): _node(session.id), path("RequestHandle"): ua.Variant(handle, _T.UInt32)}
+        user = session.caller.user
+        self._tell(_IDS.AuditCancelEventType, "Session/Cancel", f"Cancel of {user}", 0, fields, request, user)
 
     # --- writes and calls
 
@@ -214,6 +233,7 @@ class Audit:
             entry_id = request.header.AuditEntryId or ""
         name = ua.StatusCode(ua.UInt32(status)).name
         common = {
+            path("StatusCodeId"): ua.Variant(ua.StatusCode(ua.UInt32(status)), _T.StatusCode),
             path("ActionTimeStamp"): ua.Variant(self._events.now(), _T.DateTime),
             path("Status"): ua.Variant(status < _BAD, _T.Boolean),
             path("ServerId"): _string(self._server_id),
@@ -242,6 +262,16 @@ def _node(value: ua.NodeId) -> ua.Variant:
 
 def _variants(values: Sequence[Any]) -> ua.Variant:
     return ua.Variant(list(values), _T.Variant, is_array=True)
+
+
+def _creation(request: Request, session: Session | None) -> dict[Path, ua.Variant]:
+    channel = request.line.channel
+    return {
+        path("SessionId"): _node(ua.NodeId() if session is None else session.id),
+        path("SecureChannelId"): _string(str(channel.id)),
+        path("RevisedSessionTimeout"): ua.Variant(session.timeout_s * 1000 if session else 0.0, _T.Double),
+        **_certificate(channel.peer_certificate),
+    }
 
 
 def _certificate(der: bytes) -> dict[Path, ua.Variant]:

@@ -51,6 +51,8 @@ class Channel:
             limits.chunk_bytes, limits.chunk_bytes, limits.stranger_message_chunks, limits.stranger_message_bytes
         )
         self._secure = SecureChannel(self._policy, self._revised_ms, self._transport)
+        self.request_type: ua.SecurityTokenRequestType = _ISSUE  # of the last OpenSecureChannel
+        self.requested_ms = 0.0  # lifetime that it asked for
         self._peer_certificate = b""  # DER of the peer's own certificate
         self._peer_chain = b""  # the same with the CAs that the peer has shown
         self._ends: dict[int, float] = {}  # token id -> when it is worth nothing, monotonic
@@ -125,6 +127,7 @@ class Channel:
         security = message.SecurityHeader()
         request = self._request(message.body())
         parameters = request.Parameters
+        self.request_type, self.requested_ms = parameters.RequestType, float(parameters.RequestedLifetime)
         if (parameters.RequestType == _ISSUE) == was_open:
             raise ChannelRefused(ua.StatusCodes.BadRequestTypeInvalid, "a channel is issued once, then renewed")
         if was_open:

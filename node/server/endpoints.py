@@ -56,6 +56,11 @@ class Endpoints:
         shown = f"[{host}]" if address is not None and address.version == 6 else host
         return f"opc.tcp://{shown}:{port or self.port}"
 
+    def is_ours(self, asked: str) -> bool:
+        """Whether a URL has one of the server's names for its host."""
+        host, _port = _host_and_port(asked)
+        return host in self.names
+
     def application(self, asked: str | None) -> ua.ApplicationDescription:
         """The server as FindServers shows it."""
         return ua.ApplicationDescription(

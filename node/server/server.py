@@ -309,7 +309,7 @@ class OpcUaServer:
             served=self._diagnostics.served,
         )
         self._dispatcher = Dispatcher(
-            Witness(self._sessions, self._diagnostics, audit).over(services.table()),
+            Witness(self._sessions, self._diagnostics, audit, self.endpoints.is_ours).over(services.table()),
             self._sessions,
             clock,
             limits,
@@ -401,6 +401,8 @@ class OpcUaServer:
             now = self._clock.monotonic()
             for session in self._sessions.expire():
                 _LOG.info("session %r of %s has timed out", session.name, session.caller.user or "nobody")
+                if self._audit is not None:
+                    self._audit.session_timed_out(session)
             for connection in self._strangers():
                 if now - connection.touched_s > self._limits.unactivated_s:
                     connection.fail(ua.StatusCodes.BadTimeout, "nobody logged in")

@@ -168,7 +168,7 @@ class TrustList:
             leaf, *above = split_chain(cert_der)
             certificate = read_certificate(leaf)
         except CertificateError as error:
-            return Verdict(CertificateStatus.INVALID, str(error)), None
+            return Verdict(CertificateStatus.INVALID, str(error), der=cert_der), None
         shown = [read for read in map(_readable, above) if read is not None]
         known = Knowledge(
             tuple(entry.certificate for entry in self.trusted()),
@@ -179,7 +179,15 @@ class TrustList:
         )
         now = ticks_to_datetime(self._clock.now())
         status, reason = judge(certificate, known, now, application_uri, shown)
-        return Verdict(status, reason, certificate.thumbprint, certificate.subject), certificate
+        verdict = Verdict(
+            status,
+            reason,
+            certificate.thumbprint,
+            certificate.subject,
+            leaf,
+            "" if application_uri is None else application_uri,
+        )
+        return verdict, certificate
 
     def report(self, verdict: Verdict, peer: str) -> None:
         """Log a refusal of `peer` (a host): a warning with the way out the first time, debug for repeats."""

@@ -57,6 +57,8 @@ class Verdict:
     reason: str  # one sentence for the log; empty when Good
     thumbprint: str = ""  # empty when it is not readable
     subject: str = ""
+    der: bytes = b""  # what was shown as a certificate
+    claimed_uri: str = ""  # what its owner calls itself, where that is compared
     stored: bool = False  # it lies in the rejected folder, `gridnode trust accept` finds it
 
     @property

@@ -18,6 +18,7 @@ from node.server.request import Request, ServiceRefused
 from node.server.sessions import Session, SessionTable
 
 _CLOSE_SESSION: Final = ua.ObjectIds.CloseSessionRequest_Encoding_DefaultBinary
+_CANCEL: Final = ua.ObjectIds.CancelRequest_Encoding_DefaultBinary
 _WRITE: Final = ua.ObjectIds.WriteRequest_Encoding_DefaultBinary
 _CALL: Final = ua.ObjectIds.CallRequest_Encoding_DefaultBinary
 _HISTORY_UPDATE: Final = ua.ObjectIds.HistoryUpdateRequest_Encoding_DefaultBinary
@@ -26,7 +27,11 @@ _HISTORY_UPDATE: Final = ua.ObjectIds.HistoryUpdateRequest_Encoding_DefaultBinar
 class Witness:
     """Wraps services so that what happens in them is known elsewhere; their answers stay as they are."""
 
-    def __init__(self, sessions: SessionTable, diagnostics: Diagnostics, audit: Audit) -> None:
+    def __init__(
+        self, sessions: SessionTable, diagnostics: Diagnostics, audit: Audit, is_ours: Callable[[str], bool]
+    ) -> None:
+        """`is_ours` says whether an EndpointUrl has one of this server's names."""
+        self._is_ours = is_ours
         self._sessions = sessions
         self._audit = audit
         self._diagnostics = diagnostics
@@ -38,6 +43,7 @@ class Witness:
             (CREATE_SESSION, self._creating),
             (ACTIVATE_SESSION, self._activating),
             (_CLOSE_SESSION, self._closing),
+            (_CANCEL, self._cancelling),
             (_WRITE, self._writing),
             (_CALL, self._calling),
             (_HISTORY_UPDATE, self._updating_history),
@@ -57,6 +63,8 @@ class Witness:
             made = self._sessions.find(response.Parameters.AuthenticationToken)
             self._diagnostics.created(made, given)
             self._audit.session_created(request, made, 0)
+            if given.EndpointUrl and not self._is_ours(given.EndpointUrl):
+                self._audit.url_mismatch(request, made, given.EndpointUrl)
             return response
 
         return handle
@@ -85,6 +93,14 @@ class Witness:
                 self._audit.session_closed(request, ending, error.status)
                 raise
             self._audit.session_closed(request, ending, 0)
+            return response
+
+        return handle
+
+    def _cancelling(self, service: Service) -> Any:
+        async def handle(request: Request, session: Session, given: ua.CancelParameters) -> Any:
+            response = await _answer(service, request, session, given)
+            self._audit.cancelled(request, session, int(given.RequestHandle))
             return response
 
         return handle

@@ -175,7 +175,9 @@ def raise_plant(
     standard: AddressSpace, clock: FakeClock, members: list[Device] | None = None, *, history: bool = True
 ) -> Plant:
     image = ProcessImage(devices() if members is None else members, clock)
-    built = build(NodeMap(standard._nodes), image, clock, "demo", "Demo plant", history=HistoryOffer() if history else None)
+    built = build(
+        NodeMap(standard._nodes), image, clock, "demo", "Demo plant", history=HistoryOffer() if history else None
+    )
     space = AddressSpace()
     space._nodes = built.nodes
     return Plant(built, image, clock, space)

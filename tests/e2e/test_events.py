@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
@@ -327,3 +328,35 @@ async def test_what_is_not_offered_is_unsupported(stage: Stage, request_type: An
         with pytest.raises(ua.UaStatusCodeError) as caught:
             await client.uaclient.protocol.send_request(request_type())
         assert caught.value.code == ua.StatusCodes.BadServiceUnsupported
+
+
+async def test_audit_tells_what_a_client_has_asked_for_and_what_was_wrong_with_it(stage: Stage) -> None:
+    names = ("RequestType", "RequestedLifetime", "Certificate", "InvalidUri", "EndpointUrl", "RequestHandle")
+    async with stage.client("ada") as ada:
+        watcher = await Watcher.on(ada, node_id(IDS.Server), more=(*AUDIT_MORE, *map(operand, names)))
+        stranger = await stage.client("ann").secured()
+        stranger.application_uri = "urn:somebody:else"
+        with pytest.raises((ua.UaStatusCodeError, ConnectionError, TimeoutError)):
+            await stranger.connect()
+        event = await next_of(watcher, IDS.AuditOpenSecureChannelEventType)
+        assert (event["RequestType"], event["RequestedLifetime"]) == (0, 3_600_000)
+        event = await next_of(watcher, IDS.AuditCertificateDataMismatchEventType)
+        assert event["SourceName"] == "Security/Certificate"
+        assert event["InvalidUri"] == "urn:somebody:else"
+        assert event["Certificate"] == stage.keys.of("client").certificate.der
+        lost = await stage.client("ann").secured()
+        try:
+            await lost.connect_socket()
+            await lost.send_hello()
+            await lost.open_secure_channel()
+            lost._server_url = urlsplit("opc.tcp://gone.example:4840")
+            await lost.create_session()
+            event = await next_of(watcher, IDS.AuditUrlMismatchEventType)
+            assert (event["EndpointUrl"], event["Status"]) == ("opc.tcp://gone.example:4840", True)
+        finally:
+            lost.disconnect_socket()
+        cancel = ua.CancelRequest()
+        cancel.Parameters.RequestHandle = 77
+        await ada.uaclient.protocol.send_request(cancel)
+        event = await next_of(watcher, IDS.AuditCancelEventType)
+        assert (event["RequestHandle"], event["SourceName"], event["ClientUserId"]) == (77, "Session/Cancel", "ada")
