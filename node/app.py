@@ -14,12 +14,15 @@ from typing import Any, Final, TextIO
 
 from address_space.image import ProcessImage
 from address_space.model import Batch, Clock, Device, Status, Value
-from address_space.system import bus_model, node_model
+from address_space.system import bus_model, node_model, sink_model
 from drivers import DRIVERS
 from drivers.base import Port
 from drivers.computed import Computed
 from drivers.spec import BusConfig, BusUnit
 from node.control.desk import ControlDesk
+from node.historian.feed_reader import FeedReader
+from node.historian.forward import Forwarder
+from node.historian.history import History
 from node.historian.journal import Journal
 from node.historian.report import JournalState
 from node.identity import site_pki
@@ -27,6 +30,8 @@ from node.server.certificate import CertificateError
 from node.server.login import LoginGuard
 from node.server.server import OpcUaServer
 from node.server.users import UserStore
+from node.sinks import SINKS, deep_history
+from node.sinks.base import SinkConfig
 from node.site import Site, site_buses
 from node.state import holding
 
@@ -103,6 +108,11 @@ class App:
         else:
             self.image.tap(self.journal.offer)
             ending.push_async_callback(_end, [tasks.create_task(self._supervise("journal", self.journal.run))])
+            forwarders = [
+                tasks.create_task(self._supervise(f"sink {sink.id}", self._forwarder(self.journal, sink).run))
+                for sink in site.sinks
+            ]
+            ending.push_async_callback(_end, forwarders)
         background = [tasks.create_task(self._bus(bus, units)) for bus, units in site_buses(site)]
         computed = Computed(site.computed, self.image, clock)
         background.append(tasks.create_task(self._supervise("computed points", computed.run)))
@@ -111,7 +121,7 @@ class App:
         devices = {device.id: device for device in site.devices}
         desk = ControlDesk(self.image, devices, site.profiles, self._ports, clock, tasks.create_task)
         ending.push_async_callback(desk.stop)
-        server = OpcUaServer(site, self.image, desk, self.journal, self.pki, self._login, clock)
+        server = OpcUaServer(site, self.image, desk, self._history(ending), self.pki, self._login, clock)
         desk.ended = server.command_ended
         await server.start()
         ending.push_async_callback(server.stop)
@@ -119,7 +129,23 @@ class App:
         # The server made its certificate if there was none.
         ending.push_async_callback(_end, [tasks.create_task(self._show_certificate())])
 
+    def _history(self, ending: AsyncExitStack) -> History | None:
+        """History as clients read it: the journal's, before which a sink may stand in."""
+        for sink in self.site.sinks:
+            if self.journal is not None and sink.read_back:
+                deep = deep_history(self.journal, sink, self.site.id)
+                ending.push_async_callback(deep.close)
+                return deep
+        return self.journal
+
     # --- background
+
+    def _forwarder(self, journal: Journal, config: SinkConfig) -> Forwarder:
+        feed = FeedReader(journal, self._clock, journal.damage)
+        sink = SINKS[config.type](config, self.site.id)
+        forwarder = Forwarder(feed, sink, config, self.image, self._clock)
+        journal.committed.append(forwarder.wake)
+        return forwarder
 
     async def _bus(self, config: BusConfig, units: tuple[BusUnit, ...]) -> None:
         """One bus for as long as the node lives; it is built anew should it ever end by a fault."""
@@ -167,13 +193,15 @@ class App:
 
 
 def site_devices(site: Site) -> list[Device]:
-    """All devices of the image: those of the site file, its buses, and the node itself."""
+    """All devices of the image: those of the site file, its buses and sinks, and the node itself."""
     buses = [Device(bus.id, bus_model(), label=bus.label) for bus in site.buses]
-    return [*site.devices, *buses, Device(NODE, node_model(), label="gridnode")]
+    sinks = [Device(sink.id, sink_model(), label=sink.label) for sink in site.sinks]
+    return [*site.devices, *buses, *sinks, Device(NODE, node_model(), label="gridnode")]
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:
     """Cancel tasks and wait until they have tidied up."""
     for task in tasks:
         task.cancel()
-    await asyncio.wait(tasks)
+    if tasks:
+        await asyncio.wait(tasks)

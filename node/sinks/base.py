@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from node.historian.feed import Portion
+from node.historian.history import History
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class SinkConfig:
     replay_rate: float | None = 50_000.0  # samples/s of what has queued up; None = as fast as it goes
     batch_lines: int = 5_000
     batch_bytes: int = 2_000_000
+    read_back: bool = False  # history older than the journal is read from here
 
 
 class Sink(Protocol):
@@ -109,6 +111,14 @@ class Sink(Protocol):
 
     async def close(self) -> None:
         """Let go of all connections."""
+        ...
+
+
+class ClosingHistory(History, Protocol):
+    """History that holds connections."""
+
+    async def close(self) -> None:
+        """Let go of them."""
         ...
 
 

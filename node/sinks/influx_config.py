@@ -61,7 +61,6 @@ class InfluxConfig(SinkConfig):
     ca_file: Path | None = None
     timeout_s: float = 10.0
     gzip: bool = True
-    read_back: bool = False  # history older than the journal is read from here
 
     @property
     def database(self) -> str:
