@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
-from collections.abc import Callable
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from address_space.model import Clock
 from node.historian.compaction import PASS_SAMPLES, Pass, waiting
+from node.historian.connection import Hop
 from node.historian.damage import Damage
 from node.historian.history import HistoryUnavailable
 
@@ -22,18 +21,10 @@ AGE_S: Final = 3_600.0
 _RETRY_S: Final = 60.0
 
 
-class Hops(Protocol):
-    """Runs work on the connection that writes; raises HistoryUnavailable."""
-
-    async def __call__(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Result of the work."""
-        ...
-
-
 class Compactor:
     """Makes blocks of frames when there are enough of them, or after an hour."""
 
-    def __init__(self, on_disk: Hops, clock: Clock, damage: Damage) -> None:
+    def __init__(self, on_disk: Hop, clock: Clock, damage: Damage) -> None:
         self._on_disk = on_disk
         self._clock = clock
         self._damage = damage

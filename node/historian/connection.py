@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import aiosqlite
 
@@ -54,3 +54,11 @@ class Connection(aiosqlite.Connection):
         """Result of `work` on the connection's thread, or what it raises."""
         result: T = await self._execute(work, self._conn)  # type: ignore[no-untyped-call]
         return result
+
+
+class Hop(Protocol):
+    """Runs work on one of the connections of the journal; raises HistoryUnavailable."""
+
+    async def __call__(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Result of the work."""
+        ...

@@ -19,10 +19,12 @@ from node.historian.connection import Connection
 from node.historian.damage import Damage
 from node.historian.database import WrongDatabase
 from node.historian.disk import STOP_S, Disk
+from node.historian.edits import Edits
 from node.historian.event_log import EventMark, EventPage, EventRecord
 from node.historian.events import Events
-from node.historian.history import Columns, HistoryUnavailable, Page, Position
+from node.historian.history import Columns, HistoryUnavailable, Page
 from node.historian.intake import Intake
+from node.historian.raw import RawHistory
 from node.historian.reader import Reader, Request
 from node.historian.recording import Recording
 from node.historian.report import JournalState, Report
@@ -41,9 +43,6 @@ ANSWER_S: Final = 30.0
 # After the bell a commit waits for what comes with it: alarms come in groups, and each commit is a sync of the disk.
 EARLY_S: Final = 0.05
 
-_EARLIEST: Final = -(2**63)
-_LATEST: Final = 2**63 - 1
-
 
 class Companion(Protocol):
     """Something that is committed together with samples, in the same transaction: events."""
@@ -58,7 +57,7 @@ class Companion(Protocol):
 
 
 class Journal:
-    """Records the historized points of an image and answers raw history; a `History` and an `EventLog`.
+    """Records the historized points of an image; a `History`, an `Editor` and an `EventLog`.
 
     Samples are numbered as they are accepted, from 1 after every start: those up to `acknowledged` are on the disk.
     `committed` is called, on the event loop, after every commit; `companions` write in the transactions of commits.
@@ -89,6 +88,14 @@ class Journal:
         self.committed: list[Callable[[], None]] = []
         self.event_log = Events(self, self.ring)
         self.companions: list[Companion] = [self.event_log]
+        history = RawHistory(self._read)
+        self.raw, self.start_of_archive = history.raw, history.start_of_archive
+        self.before, self.at_or_before = history.before, history.at_or_before
+        self.after, self.at_or_after = history.after, history.at_or_after
+        edits = Edits(self.on_disk, self.read_disk, self.flush, clock, self.damage)
+        self.write, self.delete, self.delete_at = edits.write, edits.delete, edits.delete_at
+        self.modified, self.delete_modified = edits.modified, edits.delete_modified
+        self.annotate, self.annotations = edits.annotate, edits.annotations
         self._report = Report(image, clock)
         self._disk = Disk(path, self._slots.keys(), clock)
         self._lock = asyncio.Lock()  # one commit at a time
@@ -271,48 +278,6 @@ class Journal:
             raise HistoryUnavailable(f"{self._path}: {text}") from error
 
     # --- reading
-
-    async def raw(
-        self,
-        tag: str,
-        start: int | None,
-        end: int | None,
-        *,
-        limit: int,
-        reverse: bool = False,
-        after: Position | None = None,
-    ) -> Page:
-        """See `History.raw`."""
-        if reverse:
-            low, high = (_EARLIEST if end is None else end + 1), (_LATEST if start is None else start)
-            high = high if after is None else min(high, after.ticks - 1)
-        else:
-            low, high = (_EARLIEST if start is None else start), (_LATEST if end is None else end - 1)
-            low = low if after is None else max(low, after.ticks + 1)
-        if low > high:
-            return Page(Columns(), None)
-        return await self._read(Request(tag, low, high, limit, reverse))
-
-    async def before(self, tag: str, ticks: int) -> Columns:
-        """See `History.before`."""
-        return await self.at_or_before(tag, ticks - 1)
-
-    async def at_or_before(self, tag: str, ticks: int) -> Columns:
-        """See `History.at_or_before`."""
-        return (await self.raw(tag, ticks, None, limit=1, reverse=True)).columns
-
-    async def after(self, tag: str, ticks: int) -> Columns:
-        """See `History.after`."""
-        return await self.at_or_after(tag, ticks + 1)
-
-    async def at_or_after(self, tag: str, ticks: int) -> Columns:
-        """See `History.at_or_after`."""
-        return (await self.raw(tag, ticks, None, limit=1)).columns
-
-    async def start_of_archive(self, tag: str) -> int | None:
-        """See `History.start_of_archive`."""
-        oldest = (await self.raw(tag, None, None, limit=1)).columns
-        return oldest.ticks[0] if oldest else None
 
     async def events(
         self, start: int | None, end: int | None, *, limit: int, reverse: bool = False, after: EventMark | None = None
