@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 # --- time ------------------------------------------------------------------------------------------
 
@@ -166,8 +166,7 @@ def is_bad(status: int) -> bool:
     return status & 0x8000_0000 != 0
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """Value, status and source time (ticks) of one point; `value` is None when the status is Bad."""
 
     value: Value | None
@@ -244,7 +243,7 @@ class FunctionalGroup(StrEnum):
 class RecordingRule:
     """Which samples of a historized point history gets; those whose quality changed always.
 
-    At the time of every answer that was left out, the recorded sample before it and the straight line between its
+    At the time of every change that was left out, the recorded sample before it and the straight line between its
     recorded neighbours differ from it by the deadband at most.
     """
 
@@ -436,4 +435,8 @@ class Publisher(Protocol):
 
     def sample(self, slot: int) -> Sample:
         """Newest sample of a slot."""
+        ...
+
+    def samples(self, device_id: str, points: Sequence[str]) -> dict[str, Sample]:
+        """Newest samples of points of one device; raises KeyError when the site has no such device or point."""
         ...

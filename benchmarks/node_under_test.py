@@ -47,7 +47,11 @@ class BenchBus:
         analog = [unit for unit in units if not unit.profile.settings]
         settable = [unit for unit in units if unit.profile.settings]
         self._devices = [(int(unit.device_id[1:]), len(unit.profile.sources), _slots(unit, image)) for unit in analog]
-        self._memory = {image.slot(unit.device_id, point): 0.0 for unit in settable for point in unit.profile.sources}
+        self._slots = {
+            unit.device_id: {point: image.slot(unit.device_id, point) for point in unit.profile.sources}
+            for unit in settable
+        }
+        self._memory = {slot: 0.0 for slots in self._slots.values() for slot in slots.values()}
 
     async def run(self) -> None:
         """Publish for ever; the value of a point tells its index and the pass."""
@@ -71,16 +75,17 @@ class BenchBus:
 
     async def write(self, device_id: str, settings: Sequence[Setting], priority: Priority, deadline: float) -> None:
         """Keep the values."""
+        slots = self._slots[device_id]
         for setting in settings:
-            self._memory[self._image.slot(device_id, setting.point)] = float(setting.value)
+            self._memory[slots[setting.point]] = float(setting.value)
 
     async def read(
         self, device_id: str, points: Sequence[str], priority: Priority, deadline: float
     ) -> Mapping[str, Sample]:
         """What is kept, also published."""
-        slots = [self._image.slot(device_id, point) for point in points]
-        self._show(slots)
-        return {point: self._image.sample(slot) for point, slot in zip(points, slots, strict=True)}
+        slots = self._slots[device_id]
+        self._show([slots[point] for point in points])
+        return self._image.samples(device_id, points)
 
     def _show(self, slots: Sequence[int]) -> None:
         values = [self._memory[slot] for slot in slots]

@@ -11,9 +11,8 @@ DriverError
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from address_space.model import Clock, Publisher, Sample, Status, Value
 from drivers.spec import BusConfig, BusUnit
@@ -68,8 +67,7 @@ class Priority(IntEnum):
     POLL = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """One value to write, in engineering units, by point id."""
 
     point: str

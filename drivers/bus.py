@@ -433,7 +433,7 @@ class Bus:
                 unit.publish(piece, payload, ticks)
         if not unit.present:
             raise away(f"{unit.name}: the gateway reports that the device is not there")
-        return {point: self._publisher.sample(self._publisher.slot(unit.config.device_id, point)) for point in points}
+        return self._publisher.samples(unit.config.device_id, points)
 
     async def _vouch(self, unit: Unit) -> None:
         """Nothing goes to a device that is not known to be the right one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import InvalidStateError
 from collections.abc import Coroutine, Generator
 from typing import Any, TypeVar
 
@@ -15,36 +16,42 @@ class Begun(Coroutine[Any, Any, _Result_co]):
     of who made this, so it must not ask for its own (as `asyncio.timeout` does). Its errors are raised where it runs.
     """
 
-    __slots__ = ("_result", "_wanted", "_work", "done")
+    __slots__ = ("_told", "_value", "_work", "done")
 
     def __init__(self, work: Coroutine[Any, Any, _Result_co]) -> None:
         self._work = work
-        self._wanted: list[Any] = []  # what it waits for, until who awaits this has been told
-        self._result: list[_Result_co] = []
+        self._told = False  # whether who awaits this knows what it waits for
+        self._value: Any  # what it waits for first; its result when it has ended
         try:
-            self._wanted.append(work.send(None))
+            self._value = work.send(None)
         except StopIteration as ended:
-            self._result.append(ended.value)
-        self.done = bool(self._result)
+            self._value = ended.value
+            self.done = True
+        else:
+            self.done = False
 
     @property
     def result(self) -> _Result_co:
-        """What it came to without waiting. Raises IndexError when it had to wait."""
-        return self._result[0]
+        """What it came to without waiting. Raises InvalidStateError when it had to wait."""
+        if not self.done:
+            raise InvalidStateError("it has to be awaited")
+        result: _Result_co = self._value
+        return result
 
     # --- as Python awaits it
 
     def send(self, given: Any) -> Any:
         """Say first what it waits for, then let it go on."""
-        if self._wanted:
-            return self._wanted.pop()
-        if self._result:
-            raise StopIteration(self._result[0])
+        if self.done:
+            raise StopIteration(self._value)
+        if not self._told:
+            self._told = True
+            return self._value
         return self._work.send(given)
 
     def throw(self, *error: Any) -> Any:
         """Let it see an error where it waits."""
-        self._wanted.clear()
+        self._told = True
         return self._work.throw(*error)
 
     def close(self) -> None:

@@ -9,6 +9,15 @@ from drivers.spec import Comparison, Condition, Operand
 
 Arguments = Mapping[str, Value]
 
+_SIGNS = {
+    Comparison.EQ: "=",
+    Comparison.NE: "is not",
+    Comparison.IN: "in",
+    Comparison.NOT_IN: "not in",
+    Comparison.GE: ">=",
+    Comparison.LE: "<=",
+}
+
 
 def operand_value(operand: Operand, arguments: Arguments) -> Value | tuple[Value, ...] | None:
     """The constant, or the argument of the call that the operand names."""
@@ -20,6 +29,8 @@ def holds(condition: Condition, sample: Sample | None, arguments: Arguments) -> 
     if sample is None or sample.value is None or not is_good(sample.status):
         return False
     value, wanted = sample.value, operand_value(condition.operand, arguments)
+    if type(value) is type(wanted) is float and condition.comparison is Comparison.EQ:
+        return abs(value - wanted) <= condition.tolerance  # what most commands are confirmed by
     match condition.comparison:
         case Comparison.EQ:
             return _equal(value, wanted, condition.tolerance)
@@ -52,15 +63,15 @@ def points_of(conditions: Iterable[Condition]) -> tuple[str, ...]:
 
 def describe(model: DeviceModel, samples: Mapping[str, Sample]) -> str:
     """Samples as an operator reads them: `inverter_status=Standby, charger_enabled=1`."""
-    return ", ".join(f"{name}={_text(model.points[model.index[name]], sample)}" for name, sample in samples.items())
+    texts = [f"{name}={_text(model.points[model.index[name]], sample)}" for name, sample in samples.items()]
+    return ", ".join(texts)
 
 
 def describe_condition(model: DeviceModel, condition: Condition, arguments: Arguments) -> str:
     """A condition as an operator reads it: `inverter_status in Standby`."""
     point = model.points[model.index[condition.point]]
-    wanted = ", ".join(value_text(point, one) for one in _each(operand_value(condition.operand, arguments)))
-    sign = {"eq": "=", "ne": "is not", "in": "in", "not_in": "not in", "ge": ">=", "le": "<="}[condition.comparison]
-    return f"{condition.point} {sign} {wanted}"
+    wanted = ", ".join([value_text(point, one) for one in _each(operand_value(condition.operand, arguments))])
+    return f"{condition.point} {_SIGNS[condition.comparison]} {wanted}"
 
 
 def value_text(point: Point, value: Value | None) -> str:

@@ -12,15 +12,16 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from address_space.model import Clock, Command, CommandResult, Device, Outcome, Point, Publisher, Status, Value
+from address_space.model import Clock, CommandResult, Device, Outcome, Point, Publisher, Status, Value
 from drivers.base import Port
 from drivers.spec import CommandSpec, KeepAlive, Profile, SettingSpec
 from node.begun import Begun
 from node.control.arguments import check_arguments, fault_of_value
 from node.control.conditions import Arguments, describe_condition, value_text
-from node.control.execution import Execution, Keep, written_points
+from node.control.execution import Execution
 from node.control.keep_alive import KeepAlives, Spawn
 from node.control.last_command import LastCommand, Request
+from node.control.recipe import Recipe, recipe_of
 from node.control.setting_columns import SettingColumns, columns_of
 from node.control.setting_group import SettingGroup, Wanted
 from node.control.setting_results import SettingResults
@@ -59,6 +60,7 @@ class ControlDesk:
         self._last.begin(devices.values())
         self._keep_alives = KeepAlives(image, clock, spawn)
         self._locks: dict[str, asyncio.Lock] = {}
+        self._recipes: dict[tuple[str, str], Recipe] = {}  # by device and command
         self._columns: dict[tuple[str, tuple[str, ...]], SettingColumns] = {}
         self._newest: dict[str, Request] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -79,18 +81,18 @@ class ControlDesk:
         for a device or command that the site does not have.
         """
         device = self._devices[device_id]
-        command = _command(device, command_id)
-        request = Request(device, command_id, "", caller.user, self._clock.now())
-        refusal = _not_allowed(device, caller, Role.OPERATOR) or _wrong_arguments(command, arguments)
-        if refusal is not None:
-            return self._end(request, refusal)
+        recipe = self._recipe_of(device, command_id)
+        asked = self._clock.now()
+        refusal = _not_allowed(device, caller, Role.OPERATOR) or _wrong_arguments(recipe, arguments)
         port = self._ports.get(device_id)
-        if port is None:
-            return self._end(request, _NO_BUS)
-        profile = self._profiles[device_id]
-        spec, named = _resolve(profile, command, [value for value in arguments if value is not None])
-        request = replace(request, wanted=_wanted(profile, spec, named))
-        return await self._answer(request, self._carry_out(device, profile, port, spec, named), answer_by)
+        if refusal is not None or port is None:
+            return self._end(Request(device, command_id, "", caller.user, asked), refusal or _NO_BUS)
+        values = [value for value in arguments if value is not None]
+        if recipe.spec.dispatch:
+            recipe, values = self._recipe_of(device, recipe.spec.dispatch[int(values[0])]), []
+        named = recipe.named(values)
+        request = Request(device, command_id, _wanted(device, recipe.spec, named), caller.user, asked)
+        return await self._answer(request, self._carry_out(device, recipe, named, port), answer_by)
 
     async def write_setting(self, device_id: str, point_id: str, value: Value, caller: Caller) -> CommandResult:
         """Write one setting when it differs and read it back; as `write_settings`."""
@@ -119,7 +121,7 @@ class ControlDesk:
 
             async def work() -> CommandResult:
                 written = await self._apply(device, group, wanted.pick(asked) if asked else wanted)
-                results.settle({point: refused.get(point) or written[point] for point in columns.ids})
+                results.settle(columns.ids, {**written, **refused} if refused else written)
                 return _summary(results)
 
             await self._answer(request, work(), None)
@@ -190,19 +192,18 @@ class ControlDesk:
         finally:
             timer.cancel()
 
-    async def _carry_out(
-        self, device: Device, profile: Profile, port: Port, spec: CommandSpec, arguments: Arguments
-    ) -> CommandResult:
+    async def _carry_out(self, device: Device, recipe: Recipe, arguments: Arguments, port: Port) -> CommandResult:
         """Take the place of commands that this one contradicts, then write, keep alive and confirm."""
 
         async def keep(kept: KeepAlive) -> None:
             await self._keep_alives.begin(device, kept, arguments, port)
 
-        execution = self._execution(device, keep)
+        spec, written = recipe.spec, recipe.writes
+        lock = self._locks.setdefault(device.id, asyncio.Lock())
+        execution = Execution(device, self._profiles[device.id].commands, port, self._clock, lock, keep)
         standing = self._standing.setdefault(device.id, {})
-        written = written_points(profile.commands, spec)
         for earlier, its_points in standing.items():
-            if spec.emergency or written & its_points:
+            if spec.emergency or not written.isdisjoint(its_points):
                 earlier.supersede(spec.id)
         standing[execution] = written
         try:
@@ -213,6 +214,12 @@ class ControlDesk:
         if spec.keep_alive is not None and result.outcome is not Outcome.CONFIRMED and not execution.superseded:
             await self._keep_alives.end(device.id, spec.keep_alive)
         return result
+
+    def _recipe_of(self, device: Device, command_id: str) -> Recipe:
+        recipe = self._recipes.get((device.id, command_id))
+        if recipe is None:
+            recipe = self._recipes[device.id, command_id] = recipe_of(device, self._profiles, command_id)
+        return recipe
 
     async def _apply(self, device: Device, group: SettingGroup, wanted: Wanted) -> Mapping[str, CommandResult]:
         """Write settings; an emergency on the same device need not wait for their read-back."""
@@ -249,7 +256,7 @@ class ControlDesk:
         """Which settings must not be written, and why."""
         denied = _not_allowed(device, caller, Role.ENGINEER)
         down = None if device.id in self._ports else _NO_BUS
-        if denied is None and down is None and columns.takes(values):
+        if denied is None and down is None and columns.bounds.hold(values):
             return {}
         refused: dict[str, CommandResult] = {}
         for point, spec, value in zip(columns.points, columns.specs, values, strict=True):
@@ -262,10 +269,6 @@ class ControlDesk:
         lock = self._locks.setdefault(device.id, asyncio.Lock())
         return SettingGroup(device, self._profiles[device.id].commands, self._ports[device.id], self._clock, lock)
 
-    def _execution(self, device: Device, keep: Keep | None = None) -> Execution:
-        lock = self._locks.setdefault(device.id, asyncio.Lock())
-        return Execution(device, self._profiles[device.id].commands, self._ports[device.id], self._clock, lock, keep)
-
     def _end(self, request: Request, result: CommandResult) -> CommandResult:
         self._last.show(request, result)
         if self.ended is not None:
@@ -276,13 +279,6 @@ class ControlDesk:
             who = (request.device.id, request.name, request.user)
             _LOG.log(level, text, *who, result.outcome.name, result.status.symbol, result.elapsed_s, result.reason)
         return result
-
-
-def _command(device: Device, command_id: str) -> Command:
-    for command in device.model.commands:
-        if command.id == command_id:
-            return command
-    raise KeyError(f"{device.id} has no command {command_id}")
 
 
 def _refuse(status: Status, reason: str, input_results: tuple[Status, ...] = ()) -> CommandResult:
@@ -309,23 +305,17 @@ def _unwritable(
     return None if fault is None else _refuse(fault[0], f"{point.id}: {fault[1]}")
 
 
-def _wrong_arguments(command: Command, arguments: Sequence[Value | None]) -> CommandResult | None:
-    fault = check_arguments(command.inputs, arguments)
+def _wrong_arguments(recipe: Recipe, arguments: Sequence[Value | None]) -> CommandResult | None:
+    if recipe.bounds.hold(arguments):
+        return None
+    fault = check_arguments(recipe.command.inputs, arguments)
     return None if fault is None else _refuse(*fault)
 
 
-def _resolve(profile: Profile, command: Command, values: Sequence[Value]) -> tuple[CommandSpec, Arguments]:
-    """The command to carry out with its named arguments; a dispatching one hands over to the command it picks."""
-    spec = profile.commands[command.id]
-    if spec.dispatch:
-        return profile.commands[spec.dispatch[int(values[0])]], {}
-    return spec, {argument.name: value for argument, value in zip(command.inputs, values, strict=True)}
-
-
-def _wanted(profile: Profile, spec: CommandSpec, arguments: Arguments) -> str:
+def _wanted(device: Device, spec: CommandSpec, arguments: Arguments) -> str:
     if spec.confirm is None:
         return spec.id
-    return ", ".join(describe_condition(profile.model, one, arguments) for one in spec.confirm.conditions)
+    return ", ".join([describe_condition(device.model, one, arguments) for one in spec.confirm.conditions])
 
 
 def _list(texts: Sequence[str], count: int) -> str:

@@ -29,19 +29,6 @@ _Result = TypeVar("_Result")
 Keep = Callable[[KeepAlive], Awaitable[None]]
 
 
-def written_points(commands: Mapping[str, CommandSpec], spec: CommandSpec) -> frozenset[str]:
-    """Points that a command writes, with the commands that it runs and what it keeps alive."""
-    points: set[str] = set()
-    for step in spec.steps:
-        if isinstance(step, Run):
-            points |= written_points(commands, commands[step.command])
-        else:
-            points.add(step.point)
-    if spec.keep_alive is not None:
-        points |= {write.point for write in (*spec.keep_alive.writes, *spec.keep_alive.farewell)}
-    return frozenset(points)
-
-
 class Superseded(Exception):  # not an error of this command: a later one took its place
     """A later command on the same device ended the waiting of this one; the text is its name."""
 
@@ -113,9 +100,10 @@ class Execution:
 
     async def _command(self, spec: CommandSpec, arguments: Arguments) -> CommandResult:
         priority = Priority.EMERGENCY if spec.emergency else Priority.COMMAND
-        leading = list(takewhile(lambda step: isinstance(step, Write), spec.steps))
+        leading = list(takewhile(_is_write, spec.steps))
         async with self._lock:
-            await self._require(spec.requires, arguments, priority)
+            if spec.requires:
+                await self._require(spec.requires, arguments, priority)
             unanswered = await self._burst(leading, arguments, priority)
         inner: CommandResult | None = None
         for step in spec.steps[len(leading) :]:
@@ -147,9 +135,6 @@ class Execution:
 
     async def _require(self, conditions: tuple[Condition, ...], arguments: Arguments, priority: Priority) -> None:
         """Read the points of a precondition now and refuse when one does not hold."""
-        self._check_superseded()
-        if not conditions:
-            return
         try:
             samples = await self._unless_superseded(self._read(points_of(conditions), priority))
         except DriverError as error:
@@ -246,6 +231,10 @@ class Execution:
         finally:
             self._woken = None
             work.cancel()
+
+
+def _is_write(step: Step) -> bool:
+    return isinstance(step, Write)
 
 
 def _wake(waiting: asyncio.Future[None]) -> None:

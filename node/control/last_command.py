@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from itertools import compress
+from typing import NamedTuple
 
 from address_space.model import Batch, Clock, CommandResult, Device, Publisher, Status, Value
 
 _MS_PER_S = 1000.0
+_GOOD = int(Status.GOOD)
 _POINTS = tuple(
     f"last_command_{what}" for what in ("name", "outcome", "wanted", "observed", "elapsed", "reason", "user", "time")
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One call or write as it was asked for."""
 
     device: Device
@@ -32,23 +32,24 @@ class LastCommand:
         self._image = image
         self._clock = clock
         # By device: which of the points it has, and their slots.
-        self._shown: dict[str, tuple[tuple[bool, ...], tuple[int, ...]]] = {}
+        self._shown: dict[str, tuple[tuple[bool, ...], Sequence[int]]] = {}
 
     def begin(self, devices: Iterable[Device]) -> None:
         """Say of devices that nothing was asked of them yet: that is no data, not a device that does not answer."""
         for device in devices:
             has = tuple(point in device.model.index for point in _POINTS)
-            slots = tuple(self._image.slot(device.id, point) for point in compress(_POINTS, has))
-            self._shown[device.id] = has, slots
+            slots = [self._image.slot(device.id, point) for point in compress(_POINTS, has)]
+            row = range(slots[0], slots[0] + len(slots)) if slots else range(0)
+            # As a row when they are one, which is published with less work.
+            self._shown[device.id] = has, (row if slots == list(row) else slots)
         all_slots = [slot for _has, slots in self._shown.values() for slot in slots]
         self._image.degrade(all_slots, Status.BAD_NO_DATA, self._clock.now())
 
     def show(self, request: Request, result: CommandResult) -> None:
         """Publish one result, pending or final."""
-        values: tuple[Value, ...] = (
-            *(request.name, int(result.outcome), request.wanted, result.observed),
-            *(result.elapsed_s * _MS_PER_S, result.reason, request.user, request.ticks),
-        )
-        has, slots = self._shown[request.device.id]
-        good = (int(Status.GOOD),) * len(slots)
-        self._image.publish(Batch(slots, tuple(compress(values, has)), good, self._clock.now()))
+        device, name, wanted, user, ticks = request
+        outcome, elapsed_ms = int(result.outcome), result.elapsed_s * _MS_PER_S
+        values: tuple[Value, ...] = (name, outcome, wanted, result.observed, elapsed_ms, result.reason, user, ticks)
+        has, slots = self._shown[device.id]
+        shown = values if len(slots) == len(values) else tuple(compress(values, has))
+        self._image.publish(Batch(slots, shown, (_GOOD,) * len(slots), self._clock.now()))

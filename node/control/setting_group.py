@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
+from operator import le, sub
 
 from address_space.model import Clock, CommandResult, Device, Outcome, Sample, Status, Value, is_good
 from drivers.base import DriverError, Malformed, Port, Priority, Rejected, Setting
@@ -43,14 +44,13 @@ class Wanted:
             yield Wanted((point,), (spec,), (value,))
 
     def held_by(self, samples: Mapping[str, Sample]) -> list[bool]:
-        """For each whether the device has it as wanted, within its tolerance."""
-        found = [samples.get(point) for point in self.points]
-        seen = [None if sample is None or not is_good(sample.status) else sample.value for sample in found]
-        if _NUMBERS.issuperset(map(type, seen)) and _NUMBERS.issuperset(map(type, self.values)):
-            rows = zip(seen, self.values, self.specs, strict=True)
-            return [abs(value - wanted) <= spec.tolerance for value, wanted, spec in rows]  # type: ignore[operator]
-        rows = zip(seen, self.values, self.specs, strict=True)
-        return [_equal(value, wanted, spec.tolerance) for value, wanted, spec in rows]
+        """For each whether the device has it as wanted, within its tolerance; `samples` are of all points."""
+        values, statuses, _ticks = zip(*map(samples.__getitem__, self.points), strict=True)
+        tolerances = [spec.tolerance for spec in self.specs]
+        if _NUMBERS.issuperset(map(type, values + self.values)) and all(map(is_good, set(statuses))):
+            return list(map(le, map(abs, map(sub, values, self.values)), tolerances))
+        rows = zip(values, statuses, self.values, tolerances, strict=True)
+        return [is_good(status) and _equal(value, wanted, room) for value, status, wanted, room in rows]
 
 
 class SettingGroup(Execution):

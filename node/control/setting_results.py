@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from address_space.model import CommandResult, Outcome, Status
 
@@ -17,24 +17,30 @@ class SettingResults(Mapping[str, CommandResult]):
         """
         self._verdicts = verdicts
         self._observe = observe
+        self._different = _different(verdicts)
 
-    def settle(self, verdicts: Mapping[str, CommandResult]) -> None:
-        """Have these verdicts from now on."""
-        self._verdicts = verdicts
+    def settle(self, points: Sequence[str], verdicts: Mapping[str, CommandResult]) -> None:
+        """Have these verdicts from now on, in the order of `points`."""
+        self._verdicts = dict(zip(points, map(verdicts.__getitem__, points), strict=True))
+        self._different = _different(self._verdicts)
 
     def statuses(self) -> list[Status]:
         """The status of each, in order."""
+        if len(self._different) == 1:
+            return [self._different[0].status] * len(self._verdicts)
         return [verdict.status for verdict in self._verdicts.values()]
 
     @property
     def unconfirmed(self) -> list[str]:
         """Points of those that were not confirmed, in order."""
+        if all(verdict.outcome is Outcome.CONFIRMED for verdict in self._different):
+            return []
         return [point for point, one in self._verdicts.items() if one.outcome is not Outcome.CONFIRMED]
 
     @property
     def longest_s(self) -> float:
         """How long the last of them took, in seconds."""
-        return max(one.elapsed_s for one in self._verdicts.values())
+        return max(verdict.elapsed_s for verdict in self._different)
 
     def __getitem__(self, point: str) -> CommandResult:
         verdict = self._verdicts[point]
@@ -50,3 +56,8 @@ class SettingResults(Mapping[str, CommandResult]):
 
     def __len__(self) -> int:
         return len(self._verdicts)
+
+
+def _different(verdicts: Mapping[str, CommandResult]) -> list[CommandResult]:
+    """The verdicts, each object once: a few, however many settings there are."""
+    return list({id(verdict): verdict for verdict in verdicts.values()}.values())

@@ -21,7 +21,10 @@ from node.server.calls import Desk
 
 
 class AuditedDesk:
-    """Hands everything on to a desk and tells the audit what came of it."""
+    """Hands everything on to a desk and tells the audit what came of it.
+
+    When nobody hears the audit, it still notes for the request in work, if that is known, whose event it would be.
+    """
 
     def __init__(self, desk: Desk, space: BuiltSpace, image: ProcessImage, audit: Audit) -> None:
         self._desk = desk
@@ -38,7 +41,7 @@ class AuditedDesk:
         answer_by: float | None,
     ) -> CommandResult:
         """As Desk.call."""
-        if not self._watched:
+        if not (self._audit.heard or ASKED.get()):
             return await self._desk.call(device_id, command_id, arguments, caller, answer_by)
         method = _settled(device_id, command_id)
         result = await self._desk.call(device_id, command_id, arguments, caller, answer_by)
@@ -55,18 +58,13 @@ class AuditedDesk:
 
     async def write_settings(self, device_id: str, values: Mapping[str, Value], caller: Caller) -> SettingResults:
         """As Desk.write_settings."""
-        if not self._watched:
+        if not (self._audit.heard or ASKED.get()):
             return await self._desk.write_settings(device_id, values, caller)
         old = {point_id: self._present(_settled(device_id, point_id)) for point_id in values}
         results = await self._desk.write_settings(device_id, values, caller)
         for point_id, value in values.items():
             self._wrote(device_id, point_id, value, old[point_id], caller, results[point_id])
         return results
-
-    @property
-    def _watched(self) -> bool:
-        """True when somebody hears of what is done, or the request in work tells of it itself where nobody did."""
-        return self._audit.heard or ASKED.get() is not None
 
     def _present(self, node: ua.NodeId) -> ua.Variant | None:
         found = self._space.nodes.get(node) if self._audit.heard else None

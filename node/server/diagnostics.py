@@ -98,9 +98,9 @@ class Diagnostics:
     def served(self, number: int, session: Session | None, status: int) -> None:
         """A request for the service of that number was answered with a status; 0 is Good."""
         if session is not None:
-            record = self._record(session)
             session.served[number] += 1
             if status:
+                record = self._record(session)
                 record.failed[number] += 1
                 record.unauthorized += status in _SECURITY
         if not status:

@@ -199,7 +199,7 @@ class OpcUaServer:
 
     def command_ended(self, device_id: str, name: str, user: str, result: CommandResult) -> None:
         """A command, or a write of a setting, has ended on a device: tell those who watch for events."""
-        if self._audit is not None:
+        if self._audit is not None and self._audit.heard:
             device = self._image.devices[device_id]
             self._audit.command_ended(node_id(device_id, NS_SITE), device.label or device_id, name, result, user)
 

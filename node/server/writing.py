@@ -52,7 +52,7 @@ class SettingWriter:
         written = iter(await self.carry_out(plan, [each.value for each in wanted], caller))
         response: Any = ua.WriteResponse()
         response.Results = [
-            ua.StatusCode(ua.UInt32(next(written) if isinstance(each, Wanted) else each)) for each in checked
+            ua.StatusCode(ua.UInt32(int(next(written)) if isinstance(each, Wanted) else each)) for each in checked
         ]
         return response  # type: ignore[no-any-return]
 
@@ -64,22 +64,27 @@ class SettingWriter:
             devices.setdefault(device.id, []).append((place, point.id))
         return tuple((device_id, tuple(_groups(asked))) for device_id, asked in devices.items())
 
-    async def carry_out(self, plan: Plan, values: Sequence[Value], caller: Caller) -> list[int]:
+    async def carry_out(self, plan: Plan, values: Sequence[Value], caller: Caller) -> Sequence[int]:
         """Write what may be written: devices beside each other, settings of one device together, and in their order.
 
         A status for each value.
         """
+        if len(plan) == 1 and len(plan[0][1]) == 1:
+            device_id, ((points, _places),) = plan[0]
+            results = await self._desk.write_settings(device_id, dict(zip(points, values, strict=True)), caller)
+            return results.statuses()
         statuses = [0] * len(values)
 
         async def write(device_id: str, groups: Sequence[Group]) -> None:
             for points, places in groups:
-                wanted = dict(zip(points, map(values.__getitem__, places), strict=True))
-                results = await self._desk.write_settings(device_id, wanted, caller)
+                part = dict(zip(points, map(values.__getitem__, places), strict=True))
+                results = await self._desk.write_settings(device_id, part, caller)
                 for place, status in zip(places, results.statuses(), strict=True):
-                    statuses[place] = int(status)
+                    statuses[place] = status
 
-        begun = [Begun(write(device_id, groups)) for device_id, groups in plan]
-        await asyncio.gather(*(each for each in begun if not each.done))
+        waiting = [begun for each in plan if not (begun := Begun(write(*each))).done]
+        if waiting:
+            await asyncio.gather(*waiting)
         return statuses
 
     def owner(self, slot: int) -> tuple[Device, Point]:

@@ -22,7 +22,7 @@ async def test_what_waits_goes_on_where_it_is_awaited() -> None:
     wait: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     begun = Begun(double(0, wait))
     assert not begun.done
-    with pytest.raises(IndexError):
+    with pytest.raises(asyncio.InvalidStateError):
         _ = begun.result
     asyncio.get_running_loop().call_soon(wait.set_result, 4)
     assert await begun == 8
