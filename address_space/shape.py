@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from address_space.nodes import Node
 
 # Namespace indices; their order is fixed for ever (0 is OPC UA's own, 1 the application's).
+NS_APPLICATION: Final = 1
 NS_DI: Final = 2
 NS_MODEL: Final = 3
 NS_SITE: Final = 4

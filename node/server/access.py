@@ -7,7 +7,7 @@ from typing import Any, Final
 from asyncua import ua
 
 from address_space.nodes import Node
-from address_space.shape import node_id
+from address_space.shape import NS_APPLICATION, node_id
 from node.roles import Role
 
 READ: Final = 1 << ua.AccessLevel.CurrentRead
@@ -59,9 +59,15 @@ def access_level(node: Any) -> int:
 def user_access_level(node: Any, role: Role) -> int:
     """What a role can do with a Value."""
     level = access_level(node)
-    if role < Role.ADMIN and node.nodeid in _FOR_ADMINS:
+    if role < Role.ADMIN and _is_for_admins(node.nodeid):
         return 0
     return level if role >= WRITES else level & ~_CHANGES
+
+
+def _is_for_admins(nodeid: ua.NodeId) -> bool:
+    if nodeid.NamespaceIndex == NS_APPLICATION:  # the objects of sessions
+        return ".SessionSecurityDiagnostics" in str(nodeid.Identifier)
+    return nodeid in _FOR_ADMINS
 
 
 def executable(node: Any) -> bool:

@@ -167,11 +167,11 @@ class Diagnostics:
 
     def sessions(self) -> list[Any]:
         """One SessionDiagnosticsDataType per session."""
-        return [self._describe(session) for session in self._sessions.all()]
+        return [self.session(session) for session in self._sessions.all()]
 
     def session_security(self) -> list[Any]:
         """One SessionSecurityDiagnosticsDataType per session; for administrators only."""
-        return [self._describe_security(session) for session in self._sessions.all()]
+        return [self.security_of(session) for session in self._sessions.all()]
 
     def subscriptions(self) -> list[Any]:
         """One SubscriptionDiagnosticsDataType per subscription."""
@@ -194,25 +194,8 @@ class Diagnostics:
             described.append(one)
         return described
 
-    # --- inside
-
-    def _record(self, session: Session) -> _Record:
-        found = self._records.get(session)
-        if found is None:
-            found = self._records[session] = _Record(self._clock.now())
-        return found
-
-    def _subscriptions(self) -> Iterator[tuple[Session | None, Subscription]]:
-        """All that run, with their sessions; None where that has ended and another may take over."""
-        for session in self._sessions.all():
-            if session.publisher is not None:
-                for subscription in session.publisher.subscriptions.values():
-                    yield session, subscription
-        for publisher in self._sessions.left_behind():
-            for subscription in publisher.subscriptions.values():
-                yield None, subscription
-
-    def _describe(self, session: Session) -> Any:
+    def session(self, session: Session) -> Any:
+        """SessionDiagnosticsDataType of a session."""
         record = self._record(session)
         publisher = session.publisher
         subscriptions = () if publisher is None else tuple(publisher.subscriptions.values())
@@ -237,7 +220,8 @@ class Diagnostics:
             setattr(one, name, _counter(session.served[number], record.failed[number]))
         return one
 
-    def _describe_security(self, session: Session) -> Any:
+    def security_of(self, session: Session) -> Any:
+        """SessionSecurityDiagnosticsDataType of a session; for administrators only."""
         record = self._record(session)
         one: Any = ua.SessionSecurityDiagnosticsDataType()
         one.SessionId = session.id
@@ -255,6 +239,34 @@ class Diagnostics:
             one.SecurityMode = line.channel.mode
             one.SecurityPolicyUri = line.channel.policy_uri
         return one
+
+    def subscriptions_of(self, session: Session) -> list[Any]:
+        """One SubscriptionDiagnosticsDataType per subscription of a session."""
+        publisher = session.publisher
+        found = () if publisher is None else publisher.subscriptions.values()
+        return [_describe_subscription(session, each) for each in found]
+
+    def now(self) -> Any:
+        """The time, as the library wants it."""
+        return ticks_to_datetime(self._clock.now())
+
+    # --- inside
+
+    def _record(self, session: Session) -> _Record:
+        found = self._records.get(session)
+        if found is None:
+            found = self._records[session] = _Record(self._clock.now())
+        return found
+
+    def _subscriptions(self) -> Iterator[tuple[Session | None, Subscription]]:
+        """All that run, with their sessions; None where that has ended and another may take over."""
+        for session in self._sessions.all():
+            if session.publisher is not None:
+                for subscription in session.publisher.subscriptions.values():
+                    yield session, subscription
+        for publisher in self._sessions.left_behind():
+            for subscription in publisher.subscriptions.values():
+                yield None, subscription
 
 
 def _field(read: Callable[[], Any], name: str) -> Callable[[], Any]:

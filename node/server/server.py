@@ -49,6 +49,7 @@ from node.server.reload import Reload
 from node.server.server_object import ServerObject
 from node.server.service_level import service_level
 from node.server.services import Services
+from node.server.session_nodes import SessionNodes
 from node.server.session_service import SessionService
 from node.server.sessions import SessionTable
 from node.server.space_cache import SpaceCache
@@ -228,6 +229,7 @@ class OpcUaServer:
         self._object.publish(application_uri, namespace_uris(application_uri, site.id))
         publish_capabilities(values, self._limits, offer)
         self._diagnostics.publish(values)
+        SessionNodes(nodes, self._sessions, self._diagnostics).install()
         return built
 
     def _offer(self) -> HistoryOffer | None:

@@ -12,6 +12,7 @@ from asyncua import ua
 from asyncua.ua.ua_binary import nodeid_to_binary
 
 from address_space.model import Clock
+from address_space.shape import NS_APPLICATION
 from node.roles import Caller, Role
 from node.server.certificate import split_chain
 from node.server.limits import Limits
@@ -20,7 +21,6 @@ from node.server.request import Line, ServiceRefused
 if TYPE_CHECKING:
     from node.server.publisher import Publisher
 
-_APPLICATION: Final = ua.UInt16(1)  # namespace of what the server itself makes
 _TOKEN_BYTES: Final = 32
 TOKEN_ID_BYTES: Final = 7 + _TOKEN_BYTES  # its NodeId in a request: kind, namespace, length, token
 NONCE_BYTES: Final = 32
@@ -33,7 +33,8 @@ class Session:
     """One session of a client; it outlives its connection until its timeout."""
 
     def __init__(self, line: Line, name: str, timeout_s: float, client_certificate: bytes, now_s: float) -> None:
-        self.id = ua.NodeId(secrets.token_bytes(16), _APPLICATION)  # type: ignore[arg-type]
+        # The NodeId of its diagnostics too; no secret.
+        self.id = ua.NodeId(f"session-{secrets.token_hex(8)}", NS_APPLICATION)  # type: ignore[arg-type]
         # Nobody guesses this one: whoever has it on the right channel is the session.
         self.token = ua.NodeId(secrets.token_bytes(_TOKEN_BYTES), ua.UInt16(0))  # type: ignore[arg-type]
         self.line: Line | None = line

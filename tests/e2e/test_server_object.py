@@ -157,6 +157,44 @@ async def test_certificates_of_sessions_are_for_administrators(stage: Stage) -> 
         assert caught.value.code == ua.StatusCodes.BadUserAccessDenied
 
 
+async def test_each_session_has_an_object_as_long_as_it_lives(stage: Stage, admin: Client) -> None:
+    summary = admin.get_node(IDS.Server_ServerDiagnostics_SessionsDiagnosticsSummary)
+    async with stage.client("eve") as other:
+        subscription = await other.create_subscription(500, object())
+        rows = {each.SessionId: each for each in await value(admin, SUBSCRIPTIONS)}
+        session_id = next(k for k, each in rows.items() if each.SubscriptionId == subscription.subscription_id)
+        children = await summary.get_children()
+        node = admin.get_node(session_id)
+        assert node in children
+        assert await node.read_type_definition() == ua.NodeId(IDS.SessionDiagnosticsObjectType)
+        names = {each.Name: child for child in await node.get_children() for each in [await child.read_browse_name()]}
+        assert set(names) == {"SessionDiagnostics", "SessionSecurityDiagnostics", "SubscriptionDiagnosticsArray"}
+        whole = await names["SessionDiagnostics"].read_value()
+        assert whole.SessionId == session_id
+        (own,) = await names["SubscriptionDiagnosticsArray"].read_value()
+        assert own.SubscriptionId == subscription.subscription_id
+        parts = await below(names["SessionDiagnostics"])
+        assert len(parts) == len(whole.__dataclass_fields__)
+        for part in parts:
+            name = (await part.read_browse_name()).Name
+            data = await part.read_data_value()
+            assert data.StatusCode.is_good(), name
+            if name not in ("ClientLastContactTime", "TotalRequestCount", "ReadCount", "BrowseCount"):
+                assert data.Value.Value == getattr(whole, name) or not getattr(whole, name), name
+        users = await (await names["SessionSecurityDiagnostics"].get_child("0:ClientUserIdHistory")).read_value()
+        assert users == ["eve"]
+        mine = other.get_node(names["SessionSecurityDiagnostics"].nodeid)
+        for hidden in (mine, *await mine.get_children()):
+            with pytest.raises(ua.UaStatusCodeError) as caught:
+                await hidden.read_value()
+            assert caught.value.code == ua.StatusCodes.BadUserAccessDenied
+        assert await other.get_node(names["SessionDiagnostics"].nodeid).read_value()
+    assert node not in await summary.get_children()
+    with pytest.raises(ua.UaStatusCodeError) as caught:
+        await names["SessionDiagnostics"].read_value()
+    assert caught.value.code == ua.StatusCodes.BadNodeIdUnknown
+
+
 async def refusal(client: Client, request: Any) -> str:
     with pytest.raises(ua.UaStatusCodeError) as caught:
         await client.uaclient.protocol.send_request(request)
