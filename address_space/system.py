@@ -230,9 +230,27 @@ _SINK_POINTS: Final[tuple[Point, ...]] = (
 _NODE_POINTS: Final[tuple[Point, ...]] = (
     _analog("certificate_days_left", "Certificate days left", "Until the server's own certificate ends.", "d"),
     _count("journal_samples", "Journal samples", "Samples that the journal acknowledged.", DataType.UINT64),
-    _count("journal_lost", "Journal samples lost", "Samples that the journal could not take.", DataType.UINT64),
+    _count(
+        "journal_lost",
+        "Journal samples lost",
+        "Samples that the journal could not take, or had to delete before every sink had them.",
+        DataType.UINT64,
+    ),
+    _count("journal_deleted", "Journal samples deleted", "Samples that were too old, or made room.", DataType.UINT64),
+    _count("journal_events", "Journal events", "Events that the journal acknowledged.", DataType.UINT64),
+    _count("journal_events_lost", "Journal events lost", "Events that the journal could not take.", DataType.UINT64),
+    _count("journal_damaged", "Journal damage", "Frames and blocks that cannot be read any more.", DataType.UINT64),
+    _count("journal_bytes", "Journal size", "Bytes on the disk.", DataType.UINT64),
+    _count("journal_budget", "Journal budget", "Bytes that the journal may have on the disk.", DataType.UINT64),
+    _count("journal_free", "Disk space free", "Bytes that are free on the journal's partition.", DataType.UINT64),
+    _point("journal_oldest", "Journal begin", "Time of about the oldest sample.", DataType.INT64, PointKind.TIME),
     _state("journal_state", "Journal state", "Whether history is recorded.", JOURNAL_STATE, historize=False),
     _point("journal_error", "Journal error", "Why the journal fails; empty when it does not."),
+    _count("clock_doubtful", "Doubtful times", "Samples recorded as Uncertain because of their time.", DataType.UINT64),
+    _count("clock_steps", "Clock steps", "How often the node's clock was set by more than 5 s."),
+    _analog(
+        "clock_last_step", "Last clock step", "How far the clock was set last; negative is back.", "s", historize=True
+    ),
     _count("sessions", "Sessions", "OPC UA sessions open now."),
 )
 

@@ -63,6 +63,9 @@ class App:
                 clock,
                 commit_interval_s=site.history.commit_interval_s,
                 default_rule=site.history.record,
+                retention=site.history.retention,
+                sinks=[sink.id for sink in site.sinks],
+                sd_card=site.history.sd_card,
             )
         # Renewed when a bus is built anew after a fault, so that control follows.
         self._ports: dict[str, Port] = {}

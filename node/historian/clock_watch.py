@@ -20,6 +20,9 @@ AHEAD_S: Final = 3600.0  # a sample that is further ahead of the clock has no ti
 # A clock that is slewed moves by milliseconds between two looks; one that is set moves by more than this.
 STEP_S: Final = 5.0
 
+# After the clock was set by more than an hour it may be wrong now as well as before: nothing is deleted by it.
+TRUST_S: Final = 86_400.0
+
 _AHEAD: Final = int(AHEAD_S * TICKS_PER_S)
 
 
@@ -34,12 +37,13 @@ class ClockWatch:
         self.steps = 0
         self.last_step_s = 0.0  # how far the clock was set last; negative is back
         self.stepped_at = -float("inf")  # Clock.monotonic() of the last step
+        self._trusted_at = -float("inf")  # Clock.monotonic()
         self.low, self.high = SET_SINCE, self._wall + _AHEAD  # what lies outside is looked at closely
 
     def look(self) -> bool:
         """True when the wall clock was set since the last look; call it every second."""
-        wall, monotonic = self._clock.now(), self._clock.monotonic()
-        moved_s = (wall - self._wall) / TICKS_PER_S - (monotonic - self._monotonic)
+        before, wall, monotonic = self._wall, self._clock.now(), self._clock.monotonic()
+        moved_s = self._moved_s(wall, monotonic)
         self._wall, self._monotonic = wall, monotonic
         self.high = wall + _AHEAD
         if abs(moved_s) <= STEP_S:
@@ -47,9 +51,21 @@ class ClockWatch:
         self.steps += 1
         self.last_step_s = moved_s
         self.stepped_at = monotonic
+        if before >= SET_SINCE and abs(moved_s) > AHEAD_S:
+            self._trusted_at = monotonic + TRUST_S
         way = "forward" if moved_s > 0 else "back"
         _LOG.warning("the clock of this node was set %s by %.1f s", way, abs(moved_s))
         return True
+
+    def _moved_s(self, wall: int, monotonic: float) -> float:
+        return (wall - self._wall) / TICKS_PER_S - (monotonic - self._monotonic)
+
+    @property
+    def is_trusted(self) -> bool:
+        """True when what is old by the clock may be deleted for it."""
+        wall, monotonic = self._clock.now(), self._clock.monotonic()
+        steps = abs(self._moved_s(wall, monotonic)) > STEP_S  # and nobody has looked yet
+        return wall >= SET_SINCE and monotonic >= self._trusted_at and not steps
 
     def is_doubtful(self, ticks: int) -> bool:
         """True for a time from before the clock was set, or too far ahead of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sqlite3
@@ -15,6 +16,9 @@ _LOG = logging.getLogger(__name__)
 
 SCHEMA_VERSION: Final = 2
 _APPLICATION_ID: Final = 0x474E_4A31  # "GNJ1", so that `file` and we know whose database it is
+LOG_PAGES: Final = 1_000  # SQLite's own default
+LOG_PAGES_SD: Final = 4_000  # pages that many commits touch are written into the file a quarter as often
+_PAGE: Final = 4_096
 _BUSY_S: Final = 5.0  # a check by hand with the sqlite3 program may hold the file for a moment
 
 # tag: every path that was ever recorded. frame: one commit each, until its samples are in blocks.
@@ -74,8 +78,14 @@ def is_corrupt(error: BaseException) -> bool:
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def open_writer(path: Path) -> sqlite3.Connection:
-    """The file, made with its schema when it is not there.
+def is_full(error: BaseException) -> bool:
+    """True when there is no room on the disk."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) == errno.ENOSPC
+
+
+def open_writer(path: Path, log_pages: int = LOG_PAGES) -> sqlite3.Connection:
+    """The file, made with its schema when it is not there; its log is brought into it at so many pages.
 
     Raises WrongDatabase, sqlite3.Error and OSError.
     """
@@ -85,6 +95,9 @@ def open_writer(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_S)
     try:
         _prepare(connection, path)
+        connection.execute(f"PRAGMA wal_autocheckpoint = {log_pages}")
+        # A log that grew while somebody read for long does not stay so large.
+        connection.execute(f"PRAGMA journal_size_limit = {log_pages * _PAGE}")
     except BaseException:
         connection.close()
         raise

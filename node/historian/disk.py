@@ -16,7 +16,7 @@ from typing import Final
 
 from address_space.model import Clock
 from node.historian.connection import Connection
-from node.historian.database import is_corrupt, move_aside, open_reader
+from node.historian.database import LOG_PAGES, is_corrupt, move_aside, open_reader
 from node.historian.writer import Writer
 
 _LOG = logging.getLogger(__name__)
@@ -30,9 +30,10 @@ _PASSING: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.S
 class Disk:
     """The connections to one file; None while it is not open."""
 
-    def __init__(self, path: Path, tags: Collection[str], clock: Clock) -> None:
+    def __init__(self, path: Path, tags: Collection[str], clock: Clock, log_pages: int = LOG_PAGES) -> None:
         """Touches no file yet. `tags` are those that this site records."""
         self.path = path
+        self._log_pages = log_pages
         self._tags = tags
         self._clock = clock
         self._began = False  # the file was opened once: what was lost later is known by itself
@@ -55,12 +56,12 @@ class Disk:
 
     def _open(self, made: list[Writer]) -> sqlite3.Connection:
         try:
-            made.append(Writer(self.path))
+            made.append(Writer(self.path, self._log_pages))
         except sqlite3.DatabaseError as error:
             if not is_corrupt(error):
                 raise
             self._begin_anew(error)
-            made.append(Writer(self.path))
+            made.append(Writer(self.path, self._log_pages))
         if not self._began:
             made[0].mark_gap(self._tags)
             self._began = True

@@ -25,13 +25,14 @@ class Intake:
         self._gaps: dict[int, int] = {}  # slot -> time of its first lost sample
         self.accepted = 0
         self.lost = 0
+        self.is_closed = False  # nothing is accepted: the journal is full and keeps what is old
 
     def __bool__(self) -> bool:
         return bool(self._waiting or self.writing)
 
     @property
     def _full(self) -> bool:
-        return len(self._waiting) + len(self.writing) >= self._capacity
+        return self.is_closed or len(self._waiting) + len(self.writing) >= self._capacity
 
     def put(self, slot: int, value: object, status: int, ticks: int) -> None:
         """Accept a sample, or count it as lost; never raises for a value."""
@@ -61,7 +62,7 @@ class Intake:
 
     def fill_gaps(self) -> None:
         """Say in history what was lost, now that there is room; half of it, so that new samples find room too."""
-        room = (self._capacity - len(self._waiting)) // 4
+        room = 0 if self.is_closed else (self._capacity - len(self._waiting)) // 4
         for slot, ticks in list(self._gaps.items())[:room]:
             del self._gaps[slot]
             newest = self._image.sample(slot)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
@@ -17,17 +17,20 @@ from address_space.model import Batch, Clock, RecordingRule
 from node.historian.compactor import Compactor
 from node.historian.connection import Connection
 from node.historian.damage import Damage
-from node.historian.database import WrongDatabase
+from node.historian.database import LOG_PAGES, LOG_PAGES_SD, WrongDatabase, is_full
 from node.historian.disk import STOP_S, Disk
 from node.historian.edits import Edits
 from node.historian.event_log import EventMark, EventPage, EventRecord
 from node.historian.events import Events
+from node.historian.figures import Figures
 from node.historian.history import Columns, HistoryUnavailable, Page
 from node.historian.intake import Intake
+from node.historian.keeper import Keeper
 from node.historian.raw import RawHistory
 from node.historian.reader import Reader, Request
 from node.historian.recording import Recording
 from node.historian.report import JournalState, Report
+from node.historian.retention_rule import RetentionRule
 from node.historian.writer import Also, Writer
 
 T = TypeVar("T")
@@ -72,8 +75,14 @@ class Journal:
         commit_interval_s: float = 1.0,
         queue_samples: int = QUEUE_SAMPLES,
         default_rule: RecordingRule | None = None,
+        retention: RetentionRule = RetentionRule(),  # noqa: B008  # frozen
+        sinks: Collection[str] = (),
+        sd_card: bool = False,
     ) -> None:
-        """Touches no file yet. Raises KeyError when the image has no device `node` to report at."""
+        """Touches no file yet. Raises KeyError when the image has no device `node` to report at.
+
+        `sinks` are those of the site: what they have not taken is deleted last.
+        """
         self._path = path
         self._clock = clock
         self._interval_s = commit_interval_s
@@ -97,7 +106,10 @@ class Journal:
         self.modified, self.delete_modified = edits.modified, edits.delete_modified
         self.annotate, self.annotations = edits.annotate, edits.annotations
         self._report = Report(image, clock)
-        self._disk = Disk(path, self._slots.keys(), clock)
+        self._disk = Disk(path, self._slots.keys(), clock, LOG_PAGES_SD if sd_card else LOG_PAGES)
+        watch = self._recording.watch
+        self.keeper = Keeper(self.on_disk, path, retention, clock, watch, self._intake, sinks)
+        self._figures = Figures(image, clock, self.keeper, self.event_log, self.damage, watch)
         self._lock = asyncio.Lock()  # one commit at a time
         self._bell = asyncio.Event()
         self._hop: asyncio.Future[int] | None = None
@@ -110,8 +122,8 @@ class Journal:
 
     @property
     def lost(self) -> int:
-        """How many samples were lost since the start."""
-        return self._intake.lost
+        """How many samples were lost since the start: not taken, or deleted before every sink had them."""
+        return self._intake.lost + self.keeper.deleted.unsent
 
     @property
     def state(self) -> JournalState:
@@ -144,6 +156,7 @@ class Journal:
                 tasks.create_task(self._commit_on())
                 tasks.create_task(self._compactor.run())
                 tasks.create_task(self._recording.run())
+                tasks.create_task(self.keeper.run())
         finally:
             await self.stop()
 
@@ -179,10 +192,16 @@ class Journal:
                     also = []
             except (sqlite3.Error, OSError, WrongDatabase) as error:
                 self._report.failed(f"{self._path}: {error}", self.acknowledged, self.lost)
+                if is_full(error):
+                    self.keeper.disk_full()
                 await self._disk.after(error)
                 return False
             self._intake.fill_gaps()
-            self._report.recorded(self.acknowledged, self.lost)
+            if self.keeper.full:
+                self._report.failed(self.keeper.full, self.acknowledged, self.lost)
+            else:
+                self._report.recorded(self.acknowledged, self.lost)
+            self._figures.show()
             return True
 
     def _also(self) -> list[tuple[Companion, Also]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from address_space.model import TICKS_PER_MS, Value
-from node.historian.database import Transaction, open_writer
+from node.historian.database import LOG_PAGES, Transaction, open_writer
 from node.historian.frame import encode
 
 # Bad_DataLost: data is missing because collection started, stopped or was lost (OPC 10000-11 section 5.4.3).
@@ -28,10 +28,10 @@ class FileMoved(OSError):
 class Writer:
     """Appends frames to an open file; made and used on the thread of its connection."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, log_pages: int = LOG_PAGES) -> None:
         """Open the file. Raises WrongDatabase, sqlite3.Error and OSError."""
         self._path = path
-        self.connection = open_writer(path)
+        self.connection = open_writer(path, log_pages)
         try:
             self._file = _identity(path)
             self._ids: dict[str, int] = dict(self.connection.execute("SELECT path, id FROM tag").fetchall())

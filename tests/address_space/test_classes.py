@@ -103,4 +103,6 @@ def test_bus_and_node_have_their_own_models() -> None:
     assert {"connection", "utilisation", "overrun", "latency_p95"} <= set(bus_model().index)
     assert set(node_model().index) == {
         "certificate_days_left", "journal_samples", "journal_lost", "journal_state", "journal_error", "sessions",
+        "journal_deleted", "journal_events", "journal_events_lost", "journal_damaged", "journal_bytes",
+        "journal_budget", "journal_free", "journal_oldest", "clock_doubtful", "clock_steps", "clock_last_step",
     }  # fmt: skip
