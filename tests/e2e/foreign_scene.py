@@ -145,9 +145,8 @@ async def foreign_scene(folder: Path, *, anonymous: bool = False) -> AsyncIterat
         scene = Scene(app, foreign, f"opc.tcp://127.0.0.1:{port}", folder)
         await foreign.do("trust_server", **scene.way())
         app.pki.trust.add((folder / "keys/own/certs/client_certificate.pem").read_bytes())
-        for name in PASSWORDS:
-            await foreign.do("connect", name=name, **scene.way(name))
-        await foreign.do("connect", name="quiet", **scene.way("observer"))  # asks for nothing but new keys
+        sessions = {name: name for name in PASSWORDS} | {"quiet": "observer"}  # that one asks for nothing but new keys
+        await asyncio.gather(*(foreign.do("connect", name=one, **scene.way(user)) for one, user in sessions.items()))
         for device in ("xw1", "xw2", "fc1", "meter1", "pumps"):
             await until(app, f"{device}.connection", 1)
         yield scene
