@@ -104,10 +104,9 @@ class UpdateAudit:
         if self._auditor is None or not self._auditor.heard:
             return
         parameter = node_id(int(getattr(ua.ObjectIds, type(details).__name__)))
-        common = {
-            path("ParameterDataTypeId"): ua.Variant(parameter, _T.NodeId),
-            path("UpdatedNode"): ua.Variant(details.NodeId, _T.NodeId),
-        }
+        common = {path("ParameterDataTypeId"): ua.Variant(parameter, _T.NodeId)}
+        if not isinstance(details, ua.UpdateStructureDataDetails):  # the one type that does not have it
+            common[path("UpdatedNode")] = ua.Variant(details.NodeId, _T.NodeId)
         words = f"{user} {what} the history of {details.NodeId.to_string()}"
         self._auditor.history_updated(details.NodeId, event_type, {**common, **fields}, words, user, status)
 

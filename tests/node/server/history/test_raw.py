@@ -1,172 +1,23 @@
-import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Iterable, Sequence
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 from asyncua import ua
 from asyncua.common.utils import Buffer
-from asyncua.server.internal_server import InternalServer
 from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary
 from hypothesis import given
 from hypothesis import strategies as st
 
-from address_space.builder import build
-from address_space.image import ProcessImage
-from address_space.model import (
-    TICKS_PER_S,
-    Batch,
-    DataType,
-    Device,
-    DeviceClass,
-    Point,
-    PointKind,
-    Value,
-    device_model,
-    ticks_to_datetime,
-)
-from address_space.nodes import NodeMap
-from address_space.shape import NS_SITE, node_id
-from address_space.system import node_model
+from address_space.model import DataType, Point, PointKind, Value, ticks_to_datetime
 from node.historian.history import Columns, History, HistoryUnavailable
-from node.historian.journal import Journal
-from node.roles import Caller, Role
-from node.server.compat import install_nodes
 from node.server.history import POINTS_PER_SESSION, Archive, HistoryService
 from node.server.history.data import history_data, wire_type
 from node.server.reading import Stamps
 from node.server.request import ServiceRefused
-from tests.fake_clock import START, FakeClock
+from tests.fake_clock import FakeClock
+from tests.node.server.history.house import FIVE, MINUTE, House, Session, item, moment, status, times, values
 from tests.tools import require_cases
-
-CALLER = Caller("ann", Role.OBSERVER)
-MODEL = device_model(
-    "test.plant",
-    DeviceClass.GENERIC,
-    (
-        Point("power", "Power", "", DataType.DOUBLE, PointKind.ANALOG, unit="W", historize=True),
-        Point("level", "Level", "", DataType.INT32, PointKind.DATA, historize=True),
-        Point("scratch", "Scratch", "", DataType.DOUBLE, PointKind.DATA),
-    ),
-)
-SOURCE = ua.TimestampsToReturn.Source
-# 5:00 of the tables; the day is arbitrary.
-FIVE = START - 19 * 3600 * TICKS_PER_S
-MINUTE = 60 * TICKS_PER_S
-
-
-class Session:
-    """Who reads; continuation points belong to it."""
-
-    closed = False
-
-
-class House:
-    """An address space and its history, without sockets."""
-
-    def __init__(self, image: ProcessImage, journal: Journal, nodes: NodeMap, clock: FakeClock) -> None:
-        self.image = image
-        self.nodes = nodes
-        self.journal = journal
-        self.reader = HistoryService(Archive(journal), nodes, image, clock)
-        self.session = Session()
-
-    def record(self, times: Iterable[int], point: str = "power") -> None:
-        slot = self.image.slot("xw1", point)
-        for number, ticks in enumerate(times):
-            self.image.publish(Batch([slot], [float(number)], [0], ticks))
-
-    async def read(
-        self,
-        start: int | None = None,
-        end: int | None = None,
-        count: int = 0,
-        *,
-        bounds: bool = False,
-        node: str | ua.NodeId = "xw1.power",
-        token: bytes | None = None,
-        wanted: ua.TimestampsToReturn = SOURCE,
-        session: Session | None = None,
-    ) -> ua.HistoryReadResult:
-        details = ua.ReadRawModifiedDetails(
-            IsReadModified=False,
-            StartTime=_moment(start),
-            EndTime=_moment(end),
-            NumValuesPerNode=count,
-            ReturnBounds=bounds,
-        )
-        (result,) = await self.ask(details, [item(node, token)], wanted=wanted, session=session)
-        return result
-
-    async def ask(
-        self,
-        details: Any,
-        items: Sequence[ua.HistoryReadValueId],
-        *,
-        wanted: ua.TimestampsToReturn = SOURCE,
-        release: bool = False,
-        session: Session | None = None,
-    ) -> list[ua.HistoryReadResult]:
-        parameters = ua.HistoryReadParameters(details, wanted, release, list(items))
-        results = await self.reader.read(parameters, session or self.session, CALLER)
-        # As a client gets them.
-        return [struct_from_binary(ua.HistoryReadResult, Buffer(struct_to_binary(result))) for result in results]
-
-
-def _moment(ticks: int | None) -> datetime:
-    return ticks_to_datetime(ticks or 0)
-
-
-def item(node: str | ua.NodeId = "xw1.power", token: bytes | None = None) -> ua.HistoryReadValueId:
-    nodeid = node_id(node, NS_SITE) if isinstance(node, str) else node
-    return ua.HistoryReadValueId(NodeId=nodeid, ContinuationPoint=token)
-
-
-def values(result: ua.HistoryReadResult) -> list[ua.DataValue]:
-    found: list[ua.DataValue] = result.HistoryData.DataValues
-    return found
-
-
-def times(result: ua.HistoryReadResult) -> list[datetime]:
-    return [value.SourceTimestamp for value in values(result)]
-
-
-def status(result: ua.HistoryReadResult) -> str:
-    return str(result.StatusCode.name)
-
-
-def make_image(clock: FakeClock) -> ProcessImage:
-    return ProcessImage([Device("xw1", MODEL), Device("node", node_model())], clock)
-
-
-async def build_nodes() -> NodeMap:
-    nodes, clock = NodeMap(), FakeClock()
-    internal = InternalServer()
-    install_nodes(internal, nodes)
-    await internal.init()
-    build(nodes, make_image(clock), clock, "test")
-    await internal.stop()
-    return nodes
-
-
-@pytest.fixture(scope="module")
-def nodes() -> NodeMap:
-    """The address space of the plant; a NodeId tells a slot, and every image of these devices has the same."""
-    return asyncio.run(build_nodes())
-
-
-@pytest.fixture
-async def house(tmp_path: Path, clock: FakeClock, nodes: NodeMap) -> AsyncIterator[House]:
-    image = make_image(clock)
-    journal = Journal(tmp_path / "history.db", image, clock)
-    image.tap(journal.offer)
-    await journal.flush()
-    yield House(image, journal, nodes, clock)
-    await journal.stop()
-
 
 # --- the table of OPC 10000-11
 
@@ -337,7 +188,7 @@ async def test_points_go_with_their_session(house: House) -> None:
 async def test_each_node_has_its_own_answer(house: House) -> None:
     house.record([FIVE])
     details = ua.ReadRawModifiedDetails(
-        IsReadModified=False, StartTime=_moment(FIVE), EndTime=_moment(FIVE + 1), ReturnBounds=False
+        IsReadModified=False, StartTime=moment(FIVE), EndTime=moment(FIVE + 1), ReturnBounds=False
     )
     strange = item()
     strange.DataEncoding = ua.QualifiedName("Default XML")
