@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
 VALUE = ua.AttributeIds.Value
 POWER = "ac_power"
+ROWS = ua.NodeId(ua.ObjectIds.Server_ServerDiagnostics_SubscriptionDiagnosticsArray)
 SERVER = ua.NodeId(ua.ObjectIds.Server)
 REPORTING = ua.MonitoringMode.Reporting
 SAMPLING = ua.MonitoringMode.Sampling
@@ -254,6 +255,7 @@ async def test_subscription_moves_with_its_user_and_nobody_else(stage: Stage, as
 
 @pytest.mark.parametrize("delete", [True, False])
 async def test_subscription_outlives_its_session_when_its_client_says_so(stage: Stage, delete: bool) -> None:
+    stage.publish("ac_power", 0.0)
     client = await stage.client("ann").secured()
     await client.connect()
     asker = await Asker.make(client)
@@ -264,6 +266,8 @@ async def test_subscription_outlives_its_session_when_its_client_says_so(stage: 
     stage.publish("ac_power", 8.0)
     async with stage.client("ann") as again:
         wanted = ua.TransferSubscriptionsParameters([asker.number], False)
+        shown = {each.SubscriptionId: each.SessionId for each in await again.get_node(ROWS).read_value()}
+        assert shown.get(asker.number) == (None if delete else ua.NodeId())
         results = await again.uaclient.transfer_subscriptions(wanted)
         assert names(each.StatusCode for each in results) == ["BadSubscriptionIdInvalid" if delete else "Good"]
         if not delete:
