@@ -142,7 +142,14 @@ class ProcessImage:
         first, index = self._first[device_id], self.devices[device_id].model.index
         values, statuses, sources = self.values, self.statuses, self.sources
         slots = [first + index[point] for point in points]
-        rows = [(values[slot], statuses[slot], sources[slot]) for slot in slots]
+        row = _row(slots)
+        if row is None:
+            rows: Iterable[tuple[Value | None, int, int]] = [
+                (values[slot], statuses[slot], sources[slot]) for slot in slots
+            ]
+        else:
+            part = slice(row.start, row.stop)
+            rows = zip(values[part], statuses[part], sources[part], strict=True)
         return dict(zip(points, map(_sample, rows), strict=True))
 
     # --- publishing

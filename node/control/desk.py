@@ -115,7 +115,7 @@ class ControlDesk:
         else:
             asked = [point not in refused for point in columns.ids] if refused else ()
             specs: Any = columns.specs  # those that are asked for are settings
-            wanted = Wanted(columns.ids, specs, given)
+            wanted = Wanted(columns.ids, specs, given, columns.tolerances, columns.readable)
             group = self._group(device)
             results = SettingResults(refused, group.observed_of)
 
@@ -332,5 +332,5 @@ def _summary(results: SettingResults) -> CommandResult:
     if unconfirmed:
         first = results[unconfirmed[0]]
         return replace(first, reason=f"{count}; {first.reason}")
-    observed = _list([results[point].observed for point in points[:_SHOWN]], len(points))
+    observed = _list(results.observed(points[:_SHOWN]), len(points))
     return CommandResult(Outcome.CONFIRMED, Status.GOOD, observed, results.longest_s, count)

@@ -17,6 +17,8 @@ class SettingColumns:
     ids: tuple[str, ...]
     points: tuple[Point, ...]
     specs: tuple[SettingSpec | None, ...]  # None for a point that is no setting
+    tolerances: tuple[float, ...]
+    readable: bool  # all settings among them are
     bounds: Bounds  # of their values; none when one of them is no setting
 
 
@@ -30,4 +32,11 @@ def columns_of(device: Device, settings: Mapping[str, SettingSpec], ids: Sequenc
         for point, spec in zip(points, specs, strict=True)
         if spec is not None
     ]
-    return SettingColumns(tuple(ids), points, specs, bounds_of(kinds) if len(kinds) == len(points) else Bounds())
+    return SettingColumns(
+        tuple(ids),
+        points,
+        specs,
+        tuple(0.0 if spec is None else spec.tolerance for spec in specs),
+        all(spec.readable for spec in specs if spec is not None),
+        bounds_of(kinds) if len(kinds) == len(points) else Bounds(),
+    )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import compress
 from operator import le, sub
 
@@ -18,6 +19,8 @@ from node.control.execution import Execution, Superseded
 _SAID_NO = (Rejected, Malformed)
 _READ_BACK_EVERY_S = 0.2
 _NUMBERS = frozenset((int, float, bool))
+# A setting of its row, without a call of Python for each of many.
+_setting: Callable[[tuple[str, Value]], Setting] = partial(tuple.__new__, Setting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,13 @@ class Wanted:
     points: tuple[str, ...]
     specs: tuple[SettingSpec, ...]
     values: tuple[Value, ...]
+    tolerances: tuple[float, ...]
+    readable: bool  # all of them are
+
+    @property
+    def burst(self) -> list[Setting]:
+        """As a bus takes them."""
+        return list(map(_setting, zip(self.points, self.values, strict=True)))
 
     def pick(self, chosen: Sequence[bool]) -> Wanted:
         """Those that are chosen."""
@@ -36,21 +46,31 @@ class Wanted:
             tuple(compress(self.points, chosen)),
             tuple(compress(self.specs, chosen)),
             tuple(compress(self.values, chosen)),
+            tuple(compress(self.tolerances, chosen)),
+            self.readable,
         )
+
+    def by_readable(self, *, readable: bool) -> Wanted:
+        """Those that the device shows again, or those that it does not."""
+        if self.readable:
+            return self if readable else _NONE
+        return self.pick([spec.readable is readable for spec in self.specs])
 
     def each(self) -> Iterator[Wanted]:
         """One by one."""
         for point, spec, value in zip(self.points, self.specs, self.values, strict=True):
-            yield Wanted((point,), (spec,), (value,))
+            yield Wanted((point,), (spec,), (value,), (spec.tolerance,), spec.readable)
 
     def held_by(self, samples: Mapping[str, Sample]) -> list[bool]:
         """For each whether the device has it as wanted, within its tolerance; `samples` are of all points."""
         values, statuses, _ticks = zip(*map(samples.__getitem__, self.points), strict=True)
-        tolerances = [spec.tolerance for spec in self.specs]
         if _NUMBERS.issuperset(map(type, values + self.values)) and all(map(is_good, set(statuses))):
-            return list(map(le, map(abs, map(sub, values, self.values)), tolerances))
-        rows = zip(values, statuses, self.values, tolerances, strict=True)
+            return list(map(le, map(abs, map(sub, values, self.values)), self.tolerances))
+        rows = zip(values, statuses, self.values, self.tolerances, strict=True)
         return [is_good(status) and _equal(value, wanted, room) for value, status, wanted, room in rows]
+
+
+_NONE = Wanted((), (), (), (), readable=True)
 
 
 class SettingGroup(Execution):
@@ -105,17 +125,15 @@ class SettingGroup(Execution):
             if not waiting.points:
                 return
             self._check_superseded()
-            burst = list(map(Setting, waiting.points, waiting.values))
-            unanswered = await self._write(burst, Priority.COMMAND)
-        blind = waiting.pick([not spec.readable for spec in waiting.specs])
+            unanswered = await self._write(waiting.burst, Priority.COMMAND)
+        blind = waiting.by_readable(readable=False)
         if blind.points:
             self._settle(blind, self._unproven(unanswered, "written; the device does not let it be read back"))
         await self._read_back(waiting, unanswered)
 
     async def _settle_held(self, wanted: Wanted, reason: str) -> None:
         """Read what has no verdict yet; what the device has as it is wanted is confirmed."""
-        left = self._left(wanted)
-        asked = left.pick([spec.readable for spec in left.specs])
+        asked = self._left(wanted).by_readable(readable=True)
         if not asked.points:
             return
         held = asked.held_by(await self._unless_superseded(self._read(asked.points)))

@@ -21,8 +21,9 @@ class SettingResults(Mapping[str, CommandResult]):
 
     def settle(self, points: Sequence[str], verdicts: Mapping[str, CommandResult]) -> None:
         """Have these verdicts from now on, in the order of `points`."""
-        self._verdicts = dict(zip(points, map(verdicts.__getitem__, points), strict=True))
-        self._different = _different(self._verdicts)
+        self._different = _different(verdicts)
+        one = len(self._different) == 1  # then their order is the one in which they were asked for
+        self._verdicts = verdicts if one else {point: verdicts[point] for point in points}
 
     def statuses(self) -> list[Status]:
         """The status of each, in order."""
@@ -41,6 +42,12 @@ class SettingResults(Mapping[str, CommandResult]):
     def longest_s(self) -> float:
         """How long the last of them took, in seconds."""
         return max(verdict.elapsed_s for verdict in self._different)
+
+    def observed(self, points: Sequence[str]) -> list[str]:
+        """What was seen of some of them, as texts."""
+        if self._observe is None:
+            return [self._verdicts[point].observed for point in points]
+        return list(map(self._observe, points))
 
     def __getitem__(self, point: str) -> CommandResult:
         verdict = self._verdicts[point]
