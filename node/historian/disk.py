@@ -67,11 +67,16 @@ class Disk:
             self._began = True
         return made[0].connection
 
-    async def after(self, error: Exception) -> None:
-        """Let go of a file that failed, so that the next call opens it anew; keep it where that helps nothing."""
+    async def after(self, error: Exception, on: Connection | None = None) -> None:
+        """Let go of a file that failed, so that the next call opens it anew; keep it where that helps nothing.
+
+        `on` is the connection that said so: one that was closed meanwhile says nothing of the file that is open now.
+        """
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING:
             return
         async with self._lock:
+            if on is not None and on not in (self.reading, self.writing):
+                return
             await self._close()
             if is_corrupt(error):
                 try:

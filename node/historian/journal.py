@@ -17,7 +17,7 @@ from address_space.model import Batch, Clock, RecordingRule
 from node.historian.compactor import Compactor
 from node.historian.connection import Connection
 from node.historian.damage import Damage
-from node.historian.database import LOG_PAGES, LOG_PAGES_SD, WrongDatabase, is_full
+from node.historian.database import LOG_PAGES, LOG_PAGES_SD, WrongDatabase, is_corrupt, is_full
 from node.historian.disk import STOP_S, Disk
 from node.historian.edits import Edits
 from node.historian.event_log import EventMark, EventPage, EventRecord
@@ -293,6 +293,8 @@ class Journal:
                 return await connection.run(work)
         except (sqlite3.Error, OSError, ValueError) as error:
             # A time-out is an OSError too; a connection that was closed meanwhile says ValueError.
+            if is_corrupt(error):
+                await self._disk.after(error, connection)
             text = str(error) or f"no answer within {ANSWER_S:.0f} s"
             raise HistoryUnavailable(f"{self._path}: {text}") from error
 

@@ -44,7 +44,7 @@ async def test_no_order_of_writing_compacting_and_crashing_is_seen(
     tmp_path: Path, clock: FakeClock, seed: int, scaled: Callable[[int], int]
 ) -> None:
     rng = random.Random(seed)
-    for number in range(scaled(200)):
+    for number in range(scaled(100)):
         model: Model = {}
         path = tmp_path / str(number) / "history.db"
         path.parent.mkdir()
