@@ -69,7 +69,7 @@ class Fold:
 
 def share_status(good: int, bad: int, total: int, configuration: Configuration) -> int:
     """Status from the shares of Good and Bad data (OPC 10000-13 section 5.4.3.2.1); nothing at all is Good."""
-    if not total or good * 100 >= configuration.percent_data_good * total:
+    if good * 100 >= configuration.percent_data_good * total:
         return GOOD
     if bad * 100 >= configuration.percent_data_bad * total:
         return BAD

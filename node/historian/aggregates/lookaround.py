@@ -53,16 +53,17 @@ async def samples_before(
     them. Placeholders with Bad_NoData are kept and do not count.
     """
     newest_first = Columns()
-    found, wanted, in_gap = 0, max(1, usable), False  # in_gap: a sample of the gap is kept already
+    found, wanted = 0, max(1, usable)
+    kept = 0  # of the gap that is being crossed: 1 a placeholder, 2 a sample too
     worst = worst_usable(configuration)
     async for columns in pages_around(history, tag, start, reverse=True, span=span, cancelled=cancelled):
         page = page_of(columns, numeric=False)
         for index in range(len(page)):
             is_usable = page.quality(index) <= worst
             is_sample = is_usable or code(page.statuses[index]) != BAD_NO_DATA
-            if is_usable or not in_gap:
+            if is_usable or kept < (2 if is_sample else 1):
                 newest_first.append(page.ticks[index], page.values[index], page.statuses[index])
-            in_gap = is_sample and not is_usable
+            kept = 0 if is_usable else max(kept, 2 if is_sample else 1)
             found += is_usable or (is_sample and not usable)
             if found >= wanted:
                 return _reversed(newest_first)

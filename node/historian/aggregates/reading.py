@@ -86,8 +86,7 @@ async def _pages(
     """What matters before the range, the range, and what lies behind it for as long as it is taken."""
     intervals = aggregation.intervals
     span = intervals.interval or intervals.high - intervals.low
-    # Forward the early edge belongs to the range, in reverse the late one.
-    low, high = intervals.low + intervals.reverse, intervals.high + intervals.reverse
+    low, high = intervals.low, intervals.high
     configuration, usable = aggregation.configuration, aggregation.usable_before
     yield await samples_before(history, tag, low - 1, usable, configuration, span=span, cancelled=cancelled)
     after = None

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from node.historian.aggregates import (
     at_time,
     processed,
 )
+from node.historian.aggregates.lookaround import samples_before
+from node.historian.history import Page
 from node.historian.journal import Journal
 from tests.fake_clock import START, FakeClock
 from tests.node.historian.aggregates.engine import (
@@ -113,7 +116,27 @@ async def test_a_journal_gives_what_the_engine_gives_over_one_list(
 async def test_reverse_answers_descend(tmp_path: Path, clock: FakeClock) -> None:
     async with stored(tmp_path, clock, [(at, float(at), GOOD) for at in range(10)]) as journal:
         found = await read(journal, A.COUNT, 8, 0, 2, LENIENT)
-        assert [at for at, _, _ in shown(found)] == [8, 6, 4, 2]
+        assert [(at, value) for at, value, _ in shown(found)] == [(8, 2), (6, 2), (4, 2), (2, 2)]
+
+
+async def test_no_more_is_read_than_the_last_interval_needs(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stored(tmp_path, clock, [(at, float(at), GOOD) for at in range(1000)]) as journal:
+        seen = 0
+        raw = journal.raw
+
+        async def counted(*args: object, **options: object) -> Page:
+            nonlocal seen
+            page = await raw(*args, **options)  # type: ignore[arg-type]
+            seen += len(page.columns)
+            return page
+
+        monkeypatch.setattr(journal, "raw", counted)
+        for aggregate in A:
+            seen = 0
+            await read(journal, aggregate, 100, 110, 5, LENIENT)
+            assert seen <= 10 + 4 + 4
 
 
 async def test_a_request_stops_when_asked_to(tmp_path: Path, clock: FakeClock) -> None:
@@ -185,6 +208,44 @@ async def test_at_time_gives_raw_values_and_bounds_in_the_order_asked(tmp_path: 
             (35, 35.5, SUB_NORMAL | INTERPOLATED),
             (50, None, NO_DATA),
         ]
+
+
+async def test_bounds_are_found_behind_long_stretches_of_bad_data(tmp_path: Path, clock: FakeClock) -> None:
+    bad: list[Sample] = [(at, float(at), BAD) for at in range(1, 100)]
+    samples = [(0, 0.0, GOOD), *bad, (100, 100.0, GOOD), (200, 0.0, GOOD)]
+    async with stored(tmp_path, clock, samples) as journal:
+        assert await values_at(journal, [0.5, 99.5], LENIENT) == [
+            (0.5, pytest.approx(0.5), SUB_NORMAL | INTERPOLATED),
+            (99.5, pytest.approx(99.5), SUB_NORMAL | INTERPOLATED),
+        ]
+        found = await read(journal, A.TIME_AVERAGE, 50, 52, 1, LENIENT)
+        assert [result.value for result in found] == pytest.approx([50.5, 51.5])
+
+
+async def test_sloped_extrapolation_finds_two_usable_samples(tmp_path: Path, clock: FakeClock) -> None:
+    sloped = replace(LENIENT, use_sloped_extrapolation=True)
+    samples = [(0, 9.0, GOOD), (1, 0.0, GOOD), (5, 1.0, BAD), (9, 4.0, GOOD), (10, 2.0, BAD)]
+    async with stored(tmp_path, clock, samples) as journal:
+        assert await values_at(journal, [11], sloped) == [(11, pytest.approx(5.0), SUB_NORMAL | INTERPOLATED)]
+        assert shown(await read(journal, A.INTERPOLATIVE, 11, 12, 1, sloped)) == [
+            (11, pytest.approx(5.0), SUB_NORMAL | INTERPOLATED)
+        ]
+
+
+async def test_what_lies_before_is_reduced_to_what_matters(tmp_path: Path, clock: FakeClock) -> None:
+    samples: list[Sample] = [
+        (0, 0.0, GOOD),
+        *((at, float(at), BAD) for at in range(1, 50)),
+        (50, 50.0, GOOD),
+        (51, None, BAD),
+        (52, None, NO_DATA),
+        (53, None, NO_DATA + 0x10000),
+        (54, None, NO_DATA),
+    ]
+    async with stored(tmp_path, clock, samples) as journal:
+        for usable, expected in ((0, [53, 54]), (1, [50, 53, 54]), (2, [0, 49, 50, 53, 54])):
+            found = await samples_before(journal, TAG, ticks(99), usable, LENIENT, span=0, cancelled=lambda: False)
+            assert [(at - START) // TICKS_PER_S for at in found.ticks] == expected
 
 
 async def test_at_time_agrees_with_interpolative_for_any_set_of_times(

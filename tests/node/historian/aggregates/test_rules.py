@@ -135,6 +135,23 @@ def test_an_average_is_never_partial() -> None:
     assert single(A.AVERAGE, good((5, 2.0), (6, 4.0)), 0, 10) == (0, 3.0, CALCULATED)
 
 
+def test_in_reverse_data_that_start_or_end_at_an_edge_belong_to_one_side() -> None:
+    assert shown(results(A.COUNT, good((10, 1.0), (12, 1.0)), 20, 0, 10)) == [
+        (10, 1, CALCULATED | PARTIAL),
+        (20, 1, CALCULATED | PARTIAL),
+    ]
+    assert shown(results(A.COUNT, good((5, 1.0), (10, 1.0)), 20, 0, 10)) == [
+        (10, 2, CALCULATED | PARTIAL),
+        (20, None, NO_DATA),
+    ]
+
+
+def test_an_interval_without_samples_amid_data_has_a_count_and_no_average() -> None:
+    assert single(A.COUNT, RAMP, 1, 9) == (1, 0, CALCULATED)
+    assert single(A.AVERAGE, RAMP, 1, 9) == (1, None, NO_DATA)
+    assert single(A.COUNT, BROKEN, 19, 21) == (19, None, BAD)
+
+
 # --- interpolated bounds -----------------------------------------------------------------------------
 
 
@@ -165,6 +182,29 @@ def test_sloped_extrapolation_goes_on_along_the_last_two_usable_values() -> None
         (10, 7.0, SUB_NORMAL | INTERPOLATED)
     ]
     assert single(A.TOTAL, good((0, 0.0), (10, 10.0)), 10, 12, configuration=sloped)[1] == pytest.approx(22.0)
+
+
+def test_sloped_extrapolation_skips_what_is_not_usable_and_looks_no_further_back_than_it_must() -> None:
+    sloped = replace(LENIENT, use_sloped_extrapolation=True)
+    samples = [*good((0, 0.0), (1, 0.0)), (2, None, BAD), *good((3, 1.0))]
+    for page in (1, 2, 100):
+        assert single(A.INTERPOLATIVE, samples, 7, 8, configuration=sloped, page=page)[1] == pytest.approx(3.0)
+    # 0 to 1 nothing, then a line to 1.0 at 3 and on along it to 3.0 at 7
+    assert single(A.TOTAL, samples, 0, 7, configuration=sloped) == (
+        0,
+        pytest.approx(9.0),
+        SUB_NORMAL | CALCULATED | PARTIAL,
+    )
+    run = good((0, 0.0), (1, 0.0), (2, 0.0), (3, 1.0))
+    assert single(A.TOTAL, run, 0, 5, configuration=sloped)[1] == pytest.approx(0.5 + 4.0)
+
+
+def test_extrapolation_is_uncertain() -> None:
+    assert single(A.TIME_AVERAGE, good((0, 0.0), (5, 1.0)), 0, 10) == (
+        0,
+        pytest.approx(0.75),
+        SUB_NORMAL | CALCULATED | PARTIAL,
+    )
 
 
 def test_stepped_interpolation_is_uncertain_from_the_skipped_value_on() -> None:
@@ -200,6 +240,16 @@ def test_time_average_draws_lines_even_when_stepped_and_total_does_not() -> None
 def test_a_skipped_value_makes_only_its_surroundings_uncertain() -> None:
     statuses = [status for _, _, status in shown(results(A.TIME_AVERAGE, BROKEN, 0, 40, 10))]
     assert statuses == [CALCULATED, SUB_NORMAL | CALCULATED, SUB_NORMAL | CALCULATED, CALCULATED]
+
+
+def test_a_held_value_is_good_until_the_skipped_one() -> None:
+    found = shown(results(A.TOTAL, BROKEN, 0, 40, 10, configuration=replace(LENIENT, stepped=True)))
+    assert found == [
+        (0, 0.0, CALCULATED),
+        (10, 100.0, CALCULATED),
+        (20, 100.0, SUB_NORMAL | CALCULATED),
+        (30, 300.0, CALCULATED),
+    ]
 
 
 def test_a_long_gap_over_many_intervals_is_bridged() -> None:
@@ -258,6 +308,18 @@ def test_durations_are_milliseconds_of_what_regions_start_with() -> None:
     assert single(A.DURATION_BAD, samples, 0, 10, configuration=STRICT)[1] == 3000
 
 
+def test_an_uncertain_bound_is_not_a_bad_sample() -> None:
+    samples = [(0, 1.0, GOOD), (2, 5.0, UNCERTAIN), (10, 2.0, GOOD), (20, 2.0, GOOD)]
+    stepped = replace(STRICT, stepped=True)
+    assert single(A.DURATION_BAD, samples, 2, 8, configuration=stepped)[1] == 6000
+    assert single(A.DURATION_BAD, samples, 4, 8, configuration=stepped)[1] == 0
+    assert single(A.DURATION_GOOD, samples, 4, 8, configuration=stepped)[1] == 0
+    assert single(A.WORST_QUALITY_2, samples, 4, 12, configuration=stepped)[1] == SUB_NORMAL
+    # and yet its value is not used
+    assert single(A.TIME_AVERAGE_2, samples, 4, 14, configuration=stepped) == (4, 2.0, SUB_NORMAL | CALCULATED)
+    assert single(A.START_BOUND, samples, 4, 14, configuration=stepped) == (4, None, NO_DATA)
+
+
 # --- extremes ----------------------------------------------------------------------------------------
 
 
@@ -279,6 +341,22 @@ def test_bounds_take_part_in_the_second_family() -> None:
     assert single(A.MAXIMUM_2, RAMP, 5, 20, configuration=stepped) == (5, 10.0, CALCULATED)
 
 
+def test_a_sample_at_an_edge_is_its_bound_and_counts_once() -> None:
+    assert single(A.MINIMUM_2, RAMP, 10, 25) == (10, 10.0, GOOD)
+    assert single(A.MAXIMUM_2, RAMP, 20, 5) == (20, 20.0, GOOD)
+    assert single(A.MAXIMUM_2, RAMP, 20, 5, configuration=replace(LENIENT, stepped=True)) == (20, 20.0, GOOD)
+    uncertain = [(0, 1.0, GOOD), (10, 1.0, UNCERTAIN), (20, 1.0, GOOD), (30, 1.0, GOOD)]
+    assert single(A.WORST_QUALITY_2, uncertain, 10, 30) == (10, UNCERTAIN, CALCULATED)
+    assert single(A.WORST_QUALITY_2, uncertain, 10, 0) == (10, UNCERTAIN, CALCULATED)
+
+
+def test_a_better_value_takes_the_mark_of_several_away() -> None:
+    samples = good((0, 3.0), (1, 3.0), (2, 2.0), (3, 9.0), (10, 0.0))
+    for page in (1, 100):
+        assert single(A.MINIMUM_ACTUAL_TIME, samples, 0, 10, page=page) == (2, 2.0, GOOD)
+        assert single(A.MINIMUM_ACTUAL_TIME, samples, 0, 2, page=page) == (0, 3.0, MULTI)
+
+
 def test_an_uncertain_extreme_is_not_taken_for_a_good_one() -> None:
     samples = [(0, 5.0, GOOD), (1, 1.0, UNCERTAIN), (10, 5.0, GOOD)]
     assert single(A.MINIMUM, samples, 0, 10) == (0, 5.0, GOOD)
@@ -293,6 +371,7 @@ def test_transitions_count_the_very_first_value_and_the_change_since_before() ->
     samples = [(0, True, GOOD), (1, False, GOOD), (2, False, GOOD), (3, None, BAD), (4, True, GOOD), (9, True, GOOD)]
     assert single(A.NUMBER_OF_TRANSITIONS, samples, 0, 5)[1] == 3
     assert single(A.NUMBER_OF_TRANSITIONS, samples, 1, 3) == (1, 1, CALCULATED)
+    assert single(A.NUMBER_OF_TRANSITIONS, samples, 2, 5)[1] == 1
     assert single(A.NUMBER_OF_TRANSITIONS, samples, 4, 9) == (4, 1, CALCULATED)
 
 
