@@ -161,6 +161,29 @@ async def test_certificate_that_was_taken_back_is_refused(scene: Scene, cards: C
     assert await refusal(scene, **way) == "BadIdentityTokenRejected"
 
 
+# --- another user in the same session
+
+
+async def test_session_has_the_rights_of_whoever_logged_in_last(scene: Scene, cards: Cards) -> None:
+    await log_in(scene, **scene.way("observer"))
+    session = (await scene.foreign.do("happened", name="one"))["session"]
+    operator = cards.way("card-of-operator")
+    for way, allowed in ((scene.way("engineer"), WRITES), (operator, CALLS), (scene.way("observer"), READS)):
+        assert await scene.foreign.do("change_user", name="one", **way) == "Good"
+        assert await rights(scene, "one") == allowed
+    assert (await scene.foreign.do("happened", name="one"))["session"] == session
+    await log_out(scene)
+
+
+async def test_session_keeps_its_user_when_another_is_refused(scene: Scene) -> None:
+    await log_in(scene, **scene.way("operator"))
+    wrong = scene.way("engineer") | {"password": "not-the-password"}
+    assert await scene.foreign.do("change_user", name="one", **wrong) == "BadUserAccessDenied"
+    assert await rights(scene, "one") == CALLS
+    assert await scene.foreign.do("change_user", name="one", **scene.way("engineer")) == "Good"
+    await log_out(scene)
+
+
 # --- events: who is told what
 
 SERVER, CONDITION_TYPE, REFRESH = "i=2253", "i=2782", "i=3875"

@@ -131,6 +131,11 @@ async function rude_login({ url, user, password, ...how }) {
     }
 }
 
+/** Log another user into a session; answers the name of the status. */
+async function change_user({ name, ...how }) {
+    return connection(name).session.changeUser(identity(how));
+}
+
 /** Say good-bye; `keep` leaves the subscriptions behind. */
 async function disconnect({ name, keep = false }) {
     const { client, session } = connection(name);
@@ -170,5 +175,5 @@ async function closeAll() {
 module.exports = {
     closeAll,
     connection,
-    commands: { connect, disconnect, endpoints, happened, lose, namespaces, rude_login, trust_server },
+    commands: { change_user, connect, disconnect, endpoints, happened, lose, namespaces, rude_login, trust_server },
 };
