@@ -124,7 +124,10 @@ class App:
         devices = {device.id: device for device in site.devices}
         desk = ControlDesk(self.image, devices, site.profiles, self._ports, clock, tasks.create_task)
         ending.push_async_callback(desk.stop)
-        server = OpcUaServer(site, self.image, desk, self._history(ending), self.pki, self._login, clock)
+        history, journal = self._history(ending), self.journal
+        server = OpcUaServer(
+            site, self.image, desk, history, self.pki, self._login, clock, editor=journal, event_log=journal
+        )
         desk.ended = server.command_ended
         await server.start()
         ending.push_async_callback(server.stop)
