@@ -30,6 +30,7 @@ _CHUNK_OVERHEAD_BYTES = 128
 # An answer of several parts is not made larger than this, and its head is not larger than that.
 _ROOM_BYTES = 262_144
 _HEAD_BYTES = 1_024
+_URL_MAX_BYTES = 4_096  # OPC 10000-6 section 7.1.2.3
 # Behind the type id of a response: time stamp and handle.
 _RESPONSE = Struct("<4xqI")
 
@@ -346,6 +347,8 @@ class Connection(asyncio.Protocol):
             text = f"buffers of less than {limits.smallest_chunk_bytes} bytes"
             raise BadMessage(ua.StatusCodes.BadTcpNotEnoughResources, text)
         self.hello_url = hello.EndpointUrl or ""
+        if len(self.hello_url.encode()) > _URL_MAX_BYTES:
+            raise BadMessage(ua.StatusCodes.BadTcpEndpointUrlInvalid, "an EndpointUrl that is too long")
         self._max_response_bytes = hello.MaxMessageSize
         self._max_response_chunks = hello.MaxChunkCount
         self._send_bytes = min(hello.ReceiveBufferSize, limits.chunk_bytes)

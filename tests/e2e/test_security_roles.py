@@ -129,3 +129,19 @@ async def test_methods_of_the_library_are_nobodys(stage: Stage) -> None:
         for method in (ua.ObjectIds.Server_SetSubscriptionDurable, ua.ObjectIds.Server_RequestServerStateChange):
             with pytest.raises(ua.UaStatusCodeError):
                 await server.call_method(ua.NodeId(method))
+
+
+@USERS
+async def test_what_a_role_may_not_read_comes_by_no_way(stage: Stage, user: str) -> None:
+    secret = ua.NodeId(ua.ObjectIds.Server_ServerDiagnostics_SessionsDiagnosticsSummary_SessionSecurityDiagnosticsArray)
+    async with stage.client(user) as client:
+        level = (await read(client, secret, IDS.UserAccessLevel)).Value.Value
+        found = [(await read(client, secret, IDS.Value)).StatusCode]
+        made = await client.uaclient.create_subscription(ua.CreateSubscriptionParameters(), object())
+        items = ua.CreateMonitoredItemsParameters(made.SubscriptionId, ua.TimestampsToReturn.Both)
+        item = ua.MonitoringParameters(1, 0.0, None, 1, True)
+        items.ItemsToCreate = [ua.MonitoredItemCreateRequest(ua.ReadValueId(secret, IDS.Value), 2, item)]
+        found += [each.StatusCode for each in await client.uaclient.create_monitored_items(items)]
+    admin = ROLES[user] is Role.ADMIN
+    assert bool(level & ua.AccessLevel.CurrentRead.mask) == admin
+    assert [each.name for each in found] == ["Good" if admin else "BadUserAccessDenied"] * 2
