@@ -87,3 +87,17 @@ async def test_a_step_of_the_wall_clock_leaves_monotonic_time_alone(clock: FakeC
 async def test_it_does_not_go_back(clock: FakeClock) -> None:
     with pytest.raises(ValueError, match="does not go back"):
         await clock.advance(-1.0)
+
+
+async def test_a_callback_comes_at_its_time_unless_it_is_cancelled(clock: FakeClock) -> None:
+    heard: list[float] = []
+    clock.call_at(2.0, lambda: heard.append(clock.monotonic()))
+    clock.call_at(1.0, lambda: heard.append(-1.0)).cancel()
+    await clock.advance(1.5)
+    assert heard == []
+    await clock.advance(5)
+    assert heard == [2.0]
+    clock.call_at(1.0, lambda: heard.append(clock.monotonic())).cancel()
+    clock.call_at(1.0, lambda: heard.append(clock.monotonic()))
+    await clock.settle()
+    assert heard == [2.0, 6.5], "its time has passed"

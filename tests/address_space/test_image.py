@@ -1,5 +1,7 @@
 """The process image: slots, marks, taps and the rules of age."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from address_space.image import ProcessImage, Watch
@@ -75,6 +77,16 @@ def test_a_device_id_stands_once(clock: FakeClock) -> None:
 
 def test_every_point_waits_for_its_first_answer(image: ProcessImage, clock: FakeClock) -> None:
     assert image.sample(0) == Sample(None, WAITING, clock.now())
+
+
+@pytest.mark.parametrize("order", [range(12), [3, 0, 11], [5], []])
+def test_samples_of_many_points_are_those_of_each(clock: FakeClock, order: Sequence[int]) -> None:
+    image = ProcessImage([meter("m0", point("v")), meter("m1", *(point(f"p{n}") for n in range(12)))], clock)
+    image.publish(Batch(image.slots("m1"), [float(n) for n in range(12)], [GOOD] * 12, clock.now()))
+    points = [f"p{n}" for n in order]
+    assert image.samples("m1", points) == {name: image.sample(image.slot("m1", name)) for name in points}
+    with pytest.raises(KeyError):
+        image.samples("m0", ["p0"])
 
 
 async def test_a_batch_stores_value_status_and_its_one_source_time(image: ProcessImage, clock: FakeClock) -> None:

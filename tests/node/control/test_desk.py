@@ -17,6 +17,7 @@ from drivers.base import (
     Setting,
     Unreachable,
 )
+from node.begun import Begun
 from node.control.desk import ControlDesk
 from node.roles import Caller, Role
 from tests.fake_clock import FakeClock
@@ -125,6 +126,29 @@ async def test_a_slow_effect_is_pending_and_then_confirmed(bench: Bench) -> None
     assert bench.last("reason") == "pending"
     await bench.clock.advance(10)
     assert bench.last("outcome") == Outcome.CONFIRMED
+
+
+async def test_a_command_whose_effect_is_there_at_once_never_waits(bench: Bench) -> None:
+    begun = Begun(bench.desk.call("xw1", "SetAmps", (7.0,), OPERATOR, 100.0))
+    assert begun.done
+    assert begun.result.outcome is Outcome.CONFIRMED
+    assert (bench.writes, bench.plant.reads) == ([("amps", 7.0)], 1)
+    assert bench.last("outcome") == Outcome.CONFIRMED
+    assert bench.clock.sleeping == 0
+
+
+async def test_a_deadline_that_was_not_needed_is_forgotten(bench: Bench) -> None:
+    assert (await bench.call("StartSell", within=100.0)).outcome is Outcome.CONFIRMED
+    assert bench.clock.sleeping == 0
+
+
+async def test_a_stop_of_the_node_ends_those_who_wait_for_an_answer(bench: Bench) -> None:
+    bench.plant.acts = {}
+    selling = asyncio.ensure_future(bench.desk.call("xw1", "StartSell", (), OPERATOR, None))
+    await bench.clock.advance(1)
+    await bench.desk.stop()
+    with pytest.raises(asyncio.CancelledError):
+        await selling
 
 
 async def test_a_caller_who_leaves_does_not_stop_a_command(bench: Bench) -> None:

@@ -24,7 +24,9 @@ from address_space.model import (
 from address_space.system import SYSTEM_POINTS
 from drivers.base import DriverError, NoAnswer, Priority, Rejected, Setting, Unreachable
 from drivers.spec import SettingSpec
+from node.begun import Begun
 from node.control.desk import ControlDesk
+from node.control.setting_results import SettingResults
 from node.roles import Caller, Role
 from tests.fake_clock import FakeClock
 from tests.node.control.plant import PROFILE
@@ -51,6 +53,7 @@ class Memory:
         self.unreadable: set[str] = set()
         self.loses_answer = False
         self.down = False
+        self.status = Status.GOOD
 
     async def write(self, device_id: str, settings: Sequence[Setting], priority: Priority, deadline: float) -> None:
         self.asked.append("write " + " ".join(each.point for each in settings))
@@ -71,7 +74,7 @@ class Memory:
         for point in points:
             if point in self.unreadable:
                 raise Rejected(f"{point} is not read", 2)
-        return {point: Sample(self.values[point], 0, self.clock.now()) for point in points}
+        return {point: Sample(self.values[point], int(self.status), self.clock.now()) for point in points}
 
     def _check(self) -> None:
         error: DriverError | None = Unreachable("the bus is down") if self.down else None
@@ -95,7 +98,7 @@ class Bench:
             tasks.create_task,
         )
 
-    async def write(self, caller: Caller = ENGINEER, **values: Value) -> Mapping[str, CommandResult]:
+    async def write(self, caller: Caller = ENGINEER, **values: Value) -> SettingResults:
         writing = asyncio.ensure_future(self.desk.write_settings("xw1", values, caller))
         while not writing.done():
             await self.clock.advance(0.25)
@@ -138,6 +141,28 @@ async def test_what_the_device_has_already_is_not_written(bench: Bench) -> None:
 async def test_one_setting_is_written_as_before(bench: Bench) -> None:
     await bench.write(a=2.0)
     assert (bench.last("name"), bench.last("wanted")) == ("write a", "a = 2 A")
+
+
+async def test_a_device_that_answers_at_once_makes_nobody_wait(bench: Bench) -> None:
+    begun = Begun(bench.desk.write_settings("xw1", {"a": 5.0, "b": 6.0}, ENGINEER))
+    assert begun.done
+    assert begun.result.statuses() == [Status.GOOD, Status.GOOD]
+
+
+async def test_results_come_in_the_order_of_the_settings_whatever_ended_first(bench: Bench) -> None:
+    bench.memory.ignores.add("a")
+    results = await bench.write(a=5.0, b=99.0, c=1.0, d=7.0)
+    assert list(results) == list("abcd")
+    assert results.statuses() == [Status.UNCERTAIN, Status.BAD_OUT_OF_RANGE, Status.GOOD, Status.GOOD]
+    assert results.unconfirmed == ["a", "b"]
+    assert [results[point].observed for point in "abcd"] == ["a=1 A", "", "c=1 A", "d=7 A"]
+
+
+@pytest.mark.parametrize("status", [Status.UNCERTAIN, Status.BAD_SENSOR_FAILURE])
+async def test_a_value_that_is_not_good_proves_nothing(bench: Bench, status: Status) -> None:
+    bench.memory.status = status
+    results = await bench.write(a=1.0, b=6.0)
+    assert outcomes(results) == dict.fromkeys("ab", Outcome.MISMATCH)
 
 
 async def test_what_is_not_allowed_costs_only_itself(bench: Bench) -> None:

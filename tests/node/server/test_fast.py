@@ -394,6 +394,64 @@ async def test_a_setting_that_is_written_twice_in_a_request_ends_as_the_later_on
         assert [row[2] for row in engineer.desk.asked] == list(values)
 
 
+written = st.tuples(
+    st.sampled_from(["xw1.limit", "xw1.limit", "other.limit", "xw1.ac_power", "xw1.nothing"]),
+    st.one_of(st.floats(), st.sampled_from([0.0, 5, "text"])),
+    st.sampled_from([None, 0, 0, 0x40000000]),
+)
+
+
+@settings(max_examples=200)
+@given(rows=st.lists(written, min_size=1, max_size=6), more=st.lists(st.floats(), min_size=6, max_size=6))
+async def test_writes_are_the_same_bytes_when_their_form_is_known(world: World, rows: Any, more: Any) -> None:
+    """Twice with other values, so that the second time goes by what was remembered of the first."""
+    world.session.caller = Caller("eve", Role.ENGINEER)
+    for values in ([value for _, value, _ in rows], more):
+        items = []
+        for (path, _, status), value in zip(rows, values, strict=False):
+            kind = {int: ua.VariantType.Int32, str: ua.VariantType.String, float: ua.VariantType.Double}[type(value)]
+            code = None if status is None else ua.StatusCode(ua.UInt32(status))
+            items.append((path, ua.DataValue(ua.Variant(value, kind), StatusCode=code)))
+        body = world.bytes_of(write_request(*items))
+        fast = await world.fast_later(body)
+        asked = repr(world.desk.asked)  # NaN is not equal to itself
+        ordinary = await world.ordinary(body)
+        if fast is not None:
+            assert (fast, asked) == (ordinary, repr(world.desk.asked))
+    world.session.caller = Caller("ann", Role.OBSERVER)
+
+
+async def test_what_needs_no_waiting_is_answered_at_once_with_the_same_bytes(engineer: World) -> None:
+    engineer.desk.at_once = True
+    try:
+        for request in (write_request(("xw1.limit", 5.0)), call_request(*good())):
+            body = engineer.bytes_of(request)
+            assert engineer.fast(body) == await engineer.ordinary(body)
+    finally:
+        engineer.desk.at_once = False
+    assert engineer.line.running == 0
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_bug_behind_a_call_is_told_to_its_client_alone(
+    engineer: World, at_once: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    engineer.desk.at_once = at_once
+    for error in (ZeroDivisionError("a bug"), KeyError("a bug"), ValueError("a bug")):
+        engineer.desk.error = error
+        try:
+            answer = await engineer.fast_later(engineer.bytes_of(call_request(*good())))
+        finally:
+            engineer.desk.error = None
+        assert answer is not None
+        assert len(engineer.desk.asked) == 1, "what has begun is not done again the ordinary way"
+        fault = struct_from_binary(ua.ServiceFault, Reader(answer))  # type: ignore[arg-type]
+        assert fault.ResponseHeader.ServiceResult.name == "BadInternalError"
+        assert "a bug" in caplog.text
+    engineer.desk.at_once = False
+    assert engineer.line.running == 0
+
+
 @settings(max_examples=100)
 @given(
     st.sampled_from(Outcome),

@@ -33,6 +33,21 @@ async def test_failed_task_is_logged_and_told_and_others_go_on(caplog: pytest.Lo
     assert len(tasks) == 0
 
 
+def test_work_without_a_task_that_fails_is_logged_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[BaseException] = []
+    with TaskSet().guard("working", told.append):
+        raise ZeroDivisionError("a bug")
+    assert [str(error) for error in told] == ["a bug"]
+    assert "working failed" in caplog.text
+
+
+def test_what_ends_the_program_is_no_bug_of_the_work() -> None:
+    told: list[BaseException] = []
+    with pytest.raises(KeyboardInterrupt), TaskSet().guard("working", told.append):
+        raise KeyboardInterrupt
+    assert not told
+
+
 async def test_long_work_gives_others_their_turn() -> None:
     turns = 0
     done = False
