@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from tests.tools import missing, require_tool
+from tests.tools import require_tool, unavailable
 
 _ASK_AGAIN_S = 0.05
 _SEEN_WITHIN_S = 20.0
@@ -124,10 +124,7 @@ async def _mark(process: asyncio.subprocess.Process, mark: socket.socket, path: 
         while not (path.exists() and word in path.read_bytes()):
             if process.returncode is not None:
                 assert process.stderr is not None
-                _cannot((await process.stderr.read()).decode())
+                words = (await process.stderr.read()).decode().strip()
+                unavailable(f"dumpcap cannot capture on loopback (root can): {words.partition(chr(10))[0]}")
             mark.sendto(word, mark.getsockname())
             await asyncio.sleep(_ASK_AGAIN_S)
-
-
-def _cannot(reason: str) -> NoReturn:
-    missing(f"the right to capture on loopback ({reason.strip()})", "tshark, as root")

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from tests.e2e.foreign_capture import Complaint, capturing
 from tests.e2e.foreign_scene import METERED, Scene, foreign_scene, site_node, wire
+from tests.tools import require_tool
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
@@ -36,6 +37,7 @@ READ = (  # values of many types
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
+    require_tool("tshark")
     async with foreign_scene(tmp_path_factory.mktemp("captures"), anonymous=True) as scene:
         yield scene
 
