@@ -22,6 +22,7 @@ const COMMANDS = {
     ...require("./methods.js").commands,
     ...require("./subscriptions.js").commands,
     ...require("./history.js").commands,
+    ...require("./history_reads.js").commands,
     ...require("./services.js").commands,
 };
 
