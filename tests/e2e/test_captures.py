@@ -20,7 +20,7 @@ SIGN = {"policy": "Basic256Sha256", "mode": "Sign"}  # what is only signed can b
 SERVICES = (
     *("FindServers", "GetEndpoints", "OpenSecureChannel", "CreateSession", "ActivateSession", "CloseSession", "Cancel"),
     *("Browse", "BrowseNext", "TranslateBrowsePathsToNodeIds", "RegisterNodes", "UnregisterNodes"),
-    *("Read", "Write", "HistoryRead", "Call"),
+    *("Read", "Write", "HistoryRead", "HistoryUpdate", "Call"),
     *("CreateMonitoredItems", "ModifyMonitoredItems", "SetMonitoringMode", "SetTriggering", "DeleteMonitoredItems"),
     *("CreateSubscription", "ModifySubscription", "SetPublishingMode", "DeleteSubscriptions"),
     *("Publish", "Republish", "TransferSubscriptions"),
@@ -59,6 +59,7 @@ class Tour:
         await self.do("connect", **self.way)
         await self.look_around()
         await self.use_values()
+        await self.use_history()
         await self.use_subscription()
         await self.move_subscription()
         for service in NOT_OFFERED:
@@ -80,9 +81,28 @@ class Tour:
         await self.do("write", node=site_node("xw1.battery_capacity"), type="Double", value=5000)
         inputs = [["Boolean", True], ["Double", 99]]
         await self.do("call", object=site_node("xw1"), method=site_node("xw1.SetLoadShave"), inputs=inputs)
-        await self.scene.recorded(20)
+
+    async def use_history(self) -> None:
+        whole = await self.scene.recorded(20)
         found = await self.do("history", node=site_node(METERED), start=0, end=None, page=5, pages_at_most=3)
         assert found["released"] == "Good"
+        first, last = ({"$": "Date", "ms": whole[index][0]} for index in (0, -1))
+        span = {"startTime": first, "endTime": last}
+        mean = {"processingInterval": 500, "aggregateType": ["i=2342"]}
+        for details in (
+            {"$": "ReadProcessedDetails", **span, **mean},
+            {"$": "ReadAtTimeDetails", "reqTimes": [first, last]},
+        ):
+            item = {"nodeId": site_node(METERED)}
+            await self.ask("HistoryRead", historyReadDetails=details, timestampsToReturn="Both", nodesToRead=[item])
+        value = {
+            "$": "DataValue",
+            "value": {"$": "Variant", "type": "Double", "value": 50},
+            "sourceTimestamp": {"$": "Date", "ms": whole[0][0] - 60_000},
+        }
+        insert = {"performInsertReplace": "Insert", "updateValues": [value]}
+        details = {"$": "UpdateDataDetails", "nodeId": site_node(METERED), **insert}
+        await self.ask("HistoryUpdate", historyUpdateDetails=[details])
 
     async def use_subscription(self) -> None:
         made = await self.do("subscribe", subscription="tour", publishing_ms=50)

@@ -7,12 +7,16 @@ const { connection } = require("./connections.js");
 
 const { DataType, Variant, resolveNodeId } = client;
 
-/** What JSON describes: `{"$": "Buffer", base64}`, `{"$": "Variant", type, value}`, or a structure by its name. */
+/**
+ * What JSON describes: `{"$": "Buffer", base64}`, `{"$": "Date", ms}` since 1970, `{"$": "Variant", type, value}`, or a
+ * structure by its name.
+ */
 function made(value) {
     if (Array.isArray(value)) return value.map(made);
     if (value === null || typeof value !== "object") return value;
     const { $: kind, ...rest } = value;
     if (kind === "Buffer") return Buffer.from(rest.base64, "base64");
+    if (kind === "Date") return new Date(rest.ms);
     const members = Object.fromEntries(Object.entries(rest).map(([name, member]) => [name, made(member)]));
     if (kind === undefined) return members;
     if (kind === "Variant") return variant(members);
