@@ -114,7 +114,8 @@ class Keeper:
     async def look(self) -> None:
         """Bring the journal into its limits as far as some steps do. Raises HistoryUnavailable."""
         if self._must_free:
-            await self._on_disk(settle)
+            # The log keeps its place on the disk: to delete needs some.
+            await self._on_disk(partial(settle, give_back=False))
         used, limits = await self._measured()
         await self._make_room(excess(limits, used))
         await self._age()
@@ -178,7 +179,7 @@ class Keeper:
     async def _shrink(self, used: Usage, limits: Budget) -> None:
         """Give spare pages back when the file is too large, or when a good part of it is spare."""
         over = used.on_disk - allowed(limits, used)
-        idle = used.spare - max(2 * SEGMENT_BYTES, used.file // 8)
+        idle = used.spare - max(2 * SEGMENT_BYTES, used.pages // 8)
         pages = max(over, idle) // _PAGE
         if pages > 0 and used.spare:
             for _ in range(_STEPS):
@@ -187,7 +188,7 @@ class Keeper:
                 if pages <= 0:
                     break
         if over > 0:
-            await self._on_disk(settle)
+            await self._on_disk(partial(settle, give_back=True))
 
     async def _all(self, step: Callable[[sqlite3.Connection], bool]) -> bool:
         """Do steps until there is nothing left to do; True when there may be."""

@@ -7,10 +7,10 @@ says what a point that seldom changes is now.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from os import statvfs
 from pathlib import Path
 from typing import Final
 
@@ -40,7 +40,8 @@ class Usage:
 
     file: int
     log: int  # commits that are not in the file yet
-    spare: int  # pages of the file that hold nothing
+    pages: int  # what the file has once they are
+    spare: int  # those of them that hold nothing
     free: int  # of the partition, for anybody
     total: int  # of the partition
 
@@ -78,11 +79,12 @@ class _Block:
 def usage(connection: sqlite3.Connection, path: Path) -> Usage:
     """Sizes of the file, and of its partition. Raises sqlite3.Error and OSError."""
     (size,) = connection.execute("PRAGMA page_size").fetchone()
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
     (spare,) = connection.execute("PRAGMA freelist_count").fetchone()
-    disk = os.statvfs(path.parent)
+    disk = statvfs(path.parent)
     block = disk.f_frsize
     file, log = path.stat().st_size, _size(path.with_name(path.name + "-wal"))
-    return Usage(file, log, spare * size, disk.f_bavail * block, disk.f_blocks * block)
+    return Usage(file, log, pages * size, spare * size, disk.f_bavail * block, disk.f_blocks * block)
 
 
 def _size(path: Path) -> int:
@@ -100,8 +102,9 @@ def allowed(budget: Budget, used: Usage) -> int:
 def excess(budget: Budget, used: Usage) -> int:
     """Bytes of samples and events that must go; negative when there is room."""
     most = allowed(budget, used)
-    reserve = min(SEGMENT_BYTES, most // 4)
-    return used.on_disk - used.spare + reserve - most
+    # The log comes and goes: it has its place beside the samples, and so has what comes until the next look.
+    reserve = min(max(SEGMENT_BYTES, used.log + SEGMENT_BYTES // 2), most // 2)
+    return used.pages - used.spare + reserve - most
 
 
 def oldest(connection: sqlite3.Connection) -> int | None:
@@ -276,13 +279,24 @@ class Aging:
 
 def shrink(connection: sqlite3.Connection, pages: int) -> None:
     """Give up to this many spare pages of the file back to the disk. Raises sqlite3.Error."""
-    # The rows that this gives are the work itself.
-    connection.execute(f"PRAGMA incremental_vacuum({min(pages, _STEP_PAGES)})").fetchall()
+    # `execute` would do one page: it takes this for a statement that gives nothing.
+    connection.executescript(f"PRAGMA incremental_vacuum({min(pages, _STEP_PAGES)})")
 
 
-def settle(connection: sqlite3.Connection) -> None:
-    """Bring the log into the file as far as nobody reads it, which makes both as small as they can be."""
-    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+def settle(connection: sqlite3.Connection, *, give_back: bool) -> None:
+    """Bring the log into the file, as far as nobody reads it; with `give_back` its space is free for others then.
+
+    Raises sqlite3.Error.
+    """
+    if not give_back:
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        return
+    (busy_ms,) = connection.execute("PRAGMA busy_timeout").fetchone()
+    connection.execute("PRAGMA busy_timeout = 0")  # who reads now is not waited for
+    try:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {busy_ms}")
 
 
 def events_size(connection: sqlite3.Connection) -> int:
