@@ -92,7 +92,10 @@ class SettingGroup(Execution):
             try:
                 await self._together(wanted)
             except _SAID_NO:
-                for one in self._left(wanted).each():
+                left = self._left(wanted)
+                if len(left.points) == 1:
+                    raise
+                for one in left.each():
                     await self._alone(one)
         except DriverError as error:
             self._settle(self._left(wanted), self.result(Outcome.FAILED, error.status, str(error)))

@@ -201,6 +201,13 @@ async def test_a_setting_that_the_device_rejects_costs_only_itself(bench: Bench)
     ]
 
 
+async def test_one_that_the_device_rejects_is_not_asked_for_again(bench: Bench) -> None:
+    bench.memory.rejects.add("b")
+    results = await bench.write(a=1.0, b=6.0)
+    assert outcomes(results) == {"a": Outcome.CONFIRMED, "b": Outcome.FAILED}
+    assert bench.memory.asked == ["read a b", "write b"]
+
+
 async def test_a_setting_that_cannot_be_read_costs_only_itself(bench: Bench) -> None:
     bench.memory.unreadable.add("a")
     results = await bench.write(a=5.0, b=6.0)
