@@ -70,13 +70,13 @@ class FeedReader:
 
     async def read(self, after: Mark, *, limit: int) -> Portion | None:
         """See `Feed.read`."""
-        rows, paths = await self._hops.read_disk(
+        rows, mark, paths = await self._hops.read_disk(
             partial(_fetch, after=after, limit=limit, known=self._paths, damage=self._damage)
         )
         self._paths = paths
-        if not rows:
+        if mark <= after:
             return None
-        return await asyncio.to_thread(_decode, rows, paths, self._damage)
+        return await asyncio.to_thread(_decode, rows, mark, paths, self._damage)
 
     async def waiting(self, after: Mark) -> tuple[int, int | None]:
         """See `Feed.waiting`."""
@@ -115,19 +115,22 @@ def _newest(connection: sqlite3.Connection) -> Mark:
 
 def _fetch(
     connection: sqlite3.Connection, after: Mark, limit: int, known: dict[int, str], damage: Damage
-) -> tuple[list[_Row], dict[int, str]]:
-    """Rows behind a mark in order, until they have `limit` samples; and the paths of all tags."""
+) -> tuple[list[_Row], Mark, dict[int, str]]:
+    """Rows behind a mark in order, until they have `limit` samples; the mark behind them; the paths of all tags."""
     connection.execute("BEGIN")  # one state of the file: a row may become part of another meanwhile
     try:
-        rows = _rows(connection, after, limit, damage)
+        rows, all_of_them = _rows(connection, after, limit, damage)
+        # What is in blocks later is what was in these rows: the end is behind the newest frame that there ever was.
+        mark = _newest(connection) if all_of_them else rows[-1].mark
         (tags,) = connection.execute("SELECT count(*) FROM tag").fetchone()
         paths = known if tags == len(known) else dict(connection.execute("SELECT id, path FROM tag").fetchall())
-        return rows, paths
+        return rows, mark, paths
     finally:
         connection.execute("ROLLBACK")
 
 
-def _rows(connection: sqlite3.Connection, after: Mark, limit: int, damage: Damage) -> list[_Row]:
+def _rows(connection: sqlite3.Connection, after: Mark, limit: int, damage: Damage) -> tuple[list[_Row], bool]:
+    """The rows, and whether there are no more of them."""
     # A frame comes behind the blocks that end with its number.
     frames = connection.execute(
         "SELECT seq, n FROM frame WHERE seq > ? ORDER BY seq", (after.seq if after.tag == _LAST else after.seq - 1,)
@@ -137,16 +140,17 @@ def _rows(connection: sqlite3.Connection, after: Mark, limit: int, damage: Damag
         (after.seq, after.tag, after.ticks),
     )
     found: list[_Row] = []
-    count = 0
+    count, more = 0, False
     in_order = merge(((Mark(*row[:-1]), row[-1]) for row in frames), ((Mark(*row[:-1]), row[-1]) for row in blocks))
     for mark, samples in in_order:
         found.append(_Row(mark, _blob(connection, mark, damage)))
         count += samples
         if count >= limit or len(found) == _ROWS:
+            more = True
             break
     frames.close()
     blocks.close()
-    return found
+    return found, not more
 
 
 def _blob(connection: sqlite3.Connection, mark: Mark, damage: Damage) -> bytes | None:
@@ -256,7 +260,7 @@ def _release(connection: sqlite3.Connection, sink: str, ids: Sequence[int]) -> i
 # --- on a thread of its own
 
 
-def _decode(rows: Sequence[_Row], paths: dict[int, str], damage: Damage) -> Portion:
+def _decode(rows: Sequence[_Row], mark: Mark, paths: dict[int, str], damage: Damage) -> Portion:
     tags: list[str] = []
     samples = Columns()
     for row in rows:
@@ -267,7 +271,7 @@ def _decode(rows: Sequence[_Row], paths: dict[int, str], damage: Damage) -> Port
         except BlockDamaged as error:
             damage.note_block(row.mark.tag, row.mark.ticks, error)
     tags, samples = _last_of_each(tags, samples)
-    return Portion(rows[-1].mark, tags, samples, _mark_deleted(samples))
+    return Portion(mark, tags, samples, _mark_deleted(samples))
 
 
 def _decode_row(row: _Row, paths: dict[int, str], tags: list[str], samples: Columns) -> None:
