@@ -128,7 +128,6 @@ class App:
         server = OpcUaServer(
             site, self.image, desk, history, self.pki, self._login, clock, editor=journal, event_log=journal
         )
-        desk.ended = server.command_ended
         await server.start()
         ending.push_async_callback(server.stop)
         self._serving.set()

@@ -35,6 +35,9 @@ _SHOWN = 8
 _COLUMNS = 256
 _NO_BUS = CommandResult(Outcome.FAILED, Status.BAD_NO_COMMUNICATION, "", 0.0, "the bus of the device does not run")
 
+# Hears the end of a request: device, command or what was written, user, and what came of it.
+Ended = Callable[[str, str, str, CommandResult], None]
+
 
 class ControlDesk:
     """Carries out commands and writes settings, one at a time per device."""
@@ -54,8 +57,7 @@ class ControlDesk:
         self._ports = ports
         self._clock = clock
         self._spawn = spawn
-        # Hears the end of every request: device, command or what was written, user, and what came of it.
-        self.ended: Callable[[str, str, str, CommandResult], None] | None = None
+        self._listeners: list[Ended] = []
         self._last = LastCommand(image, clock)
         self._last.begin(devices.values())
         self._keep_alives = KeepAlives(image, clock, spawn)
@@ -129,6 +131,10 @@ class ControlDesk:
             for point_id in results.unconfirmed:
                 _LOG.warning("%s write %s by %s: %s", device_id, point_id, caller.user, results[point_id].reason)
         return results
+
+    def listen(self, listener: Ended) -> None:
+        """Let somebody hear the end of every request from now on, also of those that were pending before."""
+        self._listeners.append(listener)
 
     async def stop(self) -> None:
         """End what is kept alive, with its last writes, and what waits; call it while the buses still run."""
@@ -271,8 +277,8 @@ class ControlDesk:
 
     def _end(self, request: Request, result: CommandResult) -> CommandResult:
         self._last.show(request, result)
-        if self.ended is not None:
-            self.ended(request.device.id, request.name, request.user, result)
+        for listener in self._listeners:
+            listener(request.device.id, request.name, request.user, result)
         level = logging.INFO if result.outcome is Outcome.CONFIRMED else logging.WARNING
         if _LOG.isEnabledFor(level):
             text = "%s %s by %s: %s (%s) after %.1f s: %s"

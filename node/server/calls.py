@@ -45,6 +45,14 @@ class Desk(Protocol):
         ...
 
 
+class ToldDesk(Desk, Protocol):
+    """A desk that also tells of the end of each request, which may come long after its answer."""
+
+    def listen(self, listener: Callable[[str, str, str, CommandResult], None]) -> None:
+        """Let somebody hear the end of every request: device, command or what was written, user, result."""
+        ...
+
+
 class MethodCaller:
     """Finds the command behind a method and asks the desk to carry it out."""
 

@@ -24,7 +24,7 @@ from node.server.aggregate_functions import publish_aggregates
 from node.server.audit import Audit
 from node.server.audited_desk import AuditedDesk
 from node.server.browsing import Browser
-from node.server.calls import Desk, MethodCaller
+from node.server.calls import MethodCaller, ToldDesk
 from node.server.capabilities import publish_capabilities
 from node.server.channel import Channel, Incoming
 from node.server.collector import IdleCollector, paused, release, settle
@@ -91,7 +91,7 @@ class OpcUaServer:
         self,
         site: Site,
         image: ProcessImage,
-        desk: Desk,
+        desk: ToldDesk,
         history: History | None,
         pki: Pki,
         users: LoginGuard,
@@ -105,6 +105,7 @@ class OpcUaServer:
         self._site = site
         self._image = image
         self._desk = desk
+        desk.listen(self.command_ended)
         self._archive = None if history is None else Archive(history, editor, event_log)
         self._archive_start = None if history is None else ArchiveStart(history, clock)
         self._pki = pki

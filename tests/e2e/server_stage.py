@@ -113,6 +113,9 @@ class RecordingDesk:
         await self.may_answer.wait()
         return SettingResults(dict.fromkeys(values, self.result))
 
+    def listen(self, listener: object) -> None:
+        """Nobody hears of it: tests say themselves what has ended."""
+
 
 @dataclass
 class Keys:
