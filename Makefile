@@ -43,7 +43,7 @@ test-next: $(STAMP)
 	$(NEXT)/bin/python -m pip install --quiet --disable-pip-version-check -c $(NEXT)/constraints.txt -e '.[dev]'
 	$(NEXT)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --pre asyncua
 	-$(NEXT)/bin/python -m pytest -p no:cacheprovider --override-ini=filterwarnings= \
-		tests/node/server tests/e2e/test_server.py tests/e2e/test_security.py tests/e2e/test_security_users.py $(ARGS)
+		tests/node/server $(wildcard tests/e2e/test_server*.py tests/e2e/test_security*.py) $(ARGS)
 
 bench: $(STAMP) system-deps node-peer
 	$(BIN)/python -m benchmarks $(ARGS)
