@@ -16,14 +16,13 @@ _LOG = logging.getLogger(__name__)
 
 # No clock that was ever set says less: this program is younger.
 SET_SINCE: Final = ticks_from_datetime(datetime(2024, 1, 1, tzinfo=UTC))
-AHEAD_S: Final = 3600.0  # a sample that is further ahead of the clock has no time that can be believed
+# A sample that is further ahead of the clock has no time that can be believed. In ticks: an hour.
+AHEAD: Final = 3600 * TICKS_PER_S
 # A clock that is slewed moves by milliseconds between two looks; one that is set moves by more than this.
 STEP_S: Final = 5.0
 
 # After the clock was set by more than an hour it may be wrong now as well as before: nothing is deleted by it.
 TRUST_S: Final = 86_400.0
-
-_AHEAD: Final = int(AHEAD_S * TICKS_PER_S)
 
 
 class ClockWatch:
@@ -38,20 +37,20 @@ class ClockWatch:
         self.last_step_s = 0.0  # how far the clock was set last; negative is back
         self.stepped_at = -float("inf")  # Clock.monotonic() of the last step
         self._trusted_at = -float("inf")  # Clock.monotonic()
-        self.low, self.high = SET_SINCE, self._wall + _AHEAD  # what lies outside is looked at closely
+        self.low, self.high = SET_SINCE, self._wall + AHEAD  # what lies outside is looked at closely
 
     def look(self) -> bool:
         """True when the wall clock was set since the last look; call it every second."""
         before, wall, monotonic = self._wall, self._clock.now(), self._clock.monotonic()
         moved_s = self._moved_s(wall, monotonic)
         self._wall, self._monotonic = wall, monotonic
-        self.high = wall + _AHEAD
+        self.high = wall + AHEAD
         if abs(moved_s) <= STEP_S:
             return False
         self.steps += 1
         self.last_step_s = moved_s
         self.stepped_at = monotonic
-        if before >= SET_SINCE and abs(moved_s) > AHEAD_S:
+        if before >= SET_SINCE and abs(moved_s) * TICKS_PER_S > AHEAD:
             self._trusted_at = monotonic + TRUST_S
         way = "forward" if moved_s > 0 else "back"
         _LOG.warning("the clock of this node was set %s by %.1f s", way, abs(moved_s))
@@ -70,7 +69,7 @@ class ClockWatch:
     def is_doubtful(self, ticks: int) -> bool:
         """True for a time from before the clock was set, or too far ahead of it."""
         if ticks > self.high:
-            self.high = self._clock.now() + _AHEAD
+            self.high = self._clock.now() + AHEAD
         return not self.low <= ticks <= self.high
 
     def judged(self, status: int, ticks: int) -> int:

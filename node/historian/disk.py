@@ -63,7 +63,7 @@ class Disk:
             self._begin_anew(error)
             made.append(Writer(self.path, self._log_pages))
         if not self._began:
-            made[0].mark_gap(self._tags)
+            made[0].mark_gap(self._tags, self._clock.now())
             self._began = True
         return made[0].connection
 

@@ -14,7 +14,7 @@ from os import statvfs
 from pathlib import Path
 from typing import Final
 
-from node.historian.database import Transaction
+from node.historian.database import Transaction, is_corrupt
 from node.historian.feed import START, Mark
 from node.historian.retention_rule import Budget, WhenFull
 from node.historian.writer import DATA_LOST, NEWEST, put_frame
@@ -64,16 +64,11 @@ class Freed:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    seq: int
     tag: int
     t_min: int
     t_max: int
     n: int
     size: int
-
-    @property
-    def mark(self) -> Mark:
-        return Mark(self.seq, self.tag, self.t_min)
 
 
 def usage(connection: sqlite3.Connection, path: Path) -> Usage:
@@ -159,21 +154,22 @@ class Room:
     def _blocks(self, connection: sqlite3.Connection, sent: Mark | None) -> bool:
         """Delete some blocks; False when there are none that may go."""
         while True:
-            rows = _blocks_after(connection, self._after, _STEP_BLOCKS)
-            if not rows:
+            marks = _keys_after(connection, self._after, _STEP_BLOCKS)
+            if not marks:
                 if not self._sparing or self._policy is WhenFull.KEEP_OLD:
                     return False
                 self._sparing, self._after = False, Mark(0, 0, -(2**63))
                 continue
             before = self._need
-            for block in rows:
-                if not self._may_go(block.mark, sent):
+            for mark in marks:
+                if not self._may_go(mark, sent):
                     return self._need < before
-                self._after = block.mark
-                if self._sparing and _is_newest(connection, block):
+                self._after = mark
+                block = _block(connection, mark)
+                if block is None or (self._sparing and _is_newest(connection, block)):
                     continue
-                _delete_block(connection, block)
-                self._count(block.n, block.t_min, block.t_max, block.size, sent is not None and block.mark > sent)
+                if _delete_block(connection, block):
+                    self._count(block.n, block.t_min, block.t_max, block.size, sent is not None and mark > sent)
                 if self._need <= 0:
                     break
             return True
@@ -269,7 +265,8 @@ class Aging:
             block = _block(connection, mark)
             if block is None or block.t_max >= self._cutoff or _is_newest(connection, block):
                 continue
-            _delete_block(connection, block)
+            if not _delete_block(connection, block):
+                continue
             self.freed = replace(self.freed, samples=self.freed.samples + block.n)
             deleted += 1
             if deleted >= _STEP_BLOCKS:
@@ -323,16 +320,17 @@ def _keys_after(connection: sqlite3.Connection, after: Mark, limit: int) -> list
     return [Mark(*row) for row in rows]
 
 
-def _blocks_after(connection: sqlite3.Connection, after: Mark, limit: int) -> list[_Block]:
-    found = (_block(connection, mark) for mark in _keys_after(connection, after, limit))
-    return [block for block in found if block is not None]
-
-
 def _block(connection: sqlite3.Connection, mark: Mark) -> _Block | None:
-    row = connection.execute(
-        "SELECT t_max, n, length(data) FROM block WHERE tag = ? AND t_min = ?", (mark.tag, mark.ticks)
-    ).fetchone()
-    return None if row is None else _Block(mark.seq, mark.tag, mark.ticks, *row)
+    """What is known of a block; None when it is gone or cannot be read."""
+    try:
+        row = connection.execute(
+            "SELECT t_max, n, length(data) FROM block WHERE tag = ? AND t_min = ?", (mark.tag, mark.ticks)
+        ).fetchone()
+    except sqlite3.DatabaseError as error:
+        if not is_corrupt(error):
+            raise
+        return None
+    return None if row is None else _Block(mark.tag, mark.ticks, *row)
 
 
 def _is_newest(connection: sqlite3.Connection, block: _Block) -> bool:
@@ -340,9 +338,18 @@ def _is_newest(connection: sqlite3.Connection, block: _Block) -> bool:
     return newer.fetchone() is None
 
 
-def _delete_block(connection: sqlite3.Connection, block: _Block) -> None:
-    """Delete a block; where older samples of the tag stay, history says from when on some are lost."""
-    connection.execute("DELETE FROM block WHERE tag = ? AND t_min = ?", (block.tag, block.t_min))
+def _delete_block(connection: sqlite3.Connection, block: _Block) -> bool:
+    """Delete a block; where older samples of the tag stay, history says from when on some are lost.
+
+    False when its pages are broken: it stays, and does not keep others from going.
+    """
+    try:
+        connection.execute("DELETE FROM block WHERE tag = ? AND t_min = ?", (block.tag, block.t_min))
+    except sqlite3.DatabaseError as error:
+        if not is_corrupt(error):
+            raise
+        return False
     older = connection.execute("SELECT 1 FROM block WHERE tag = ? AND t_min < ? LIMIT 1", (block.tag, block.t_min))
     if older.fetchone() is not None:
         put_frame(connection, [block.tag], [block.t_min], [None], [DATA_LOST])
+    return True

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from address_space.model import TICKS_PER_MS, Value
+from node.historian.clock_watch import AHEAD, SET_SINCE
 from node.historian.database import LOG_PAGES, Transaction, open_writer
 from node.historian.frame import encode
 
@@ -39,7 +40,7 @@ class Writer:
             self.connection.close()
             raise
 
-    def mark_gap(self, tags: Iterable[str]) -> None:
+    def mark_gap(self, tags: Iterable[str], now: int) -> None:
         """Say of every one of these tags that was ever recorded that nothing is known from the last commit on.
 
         Without it a point that did not change would look as if it had been watched while nobody was there.
@@ -52,7 +53,7 @@ class Writer:
         last = newest[0][0] if newest else meta.get("compacted", 0)
         if not times or not known or meta.get("gap") == last:
             return
-        ticks = max(times) + TICKS_PER_MS
+        ticks = min(_newest_reached(times, now) + TICKS_PER_MS, 2**63 - 1)
         seq = 0
         for start in range(0, len(known), _GAP_FRAME):
             part = known[start : start + _GAP_FRAME]
@@ -88,6 +89,13 @@ class Writer:
                 ids.pop(tag, None)
             raise
         return seq
+
+
+def _newest_reached(times: Sequence[int], now: int) -> int:
+    """The newest of these times; one that lies ahead is from a clock that was wrong, unless this one was never set."""
+    if now < SET_SINCE:
+        return max(times)
+    return max((time for time in times if time <= now + AHEAD), default=now)
 
 
 def tag_id(connection: sqlite3.Connection, tag: str) -> int:
