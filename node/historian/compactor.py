@@ -10,6 +10,7 @@ from address_space.model import Clock
 from node.historian.compaction import PASS_SAMPLES, Pass, waiting
 from node.historian.connection import Hop
 from node.historian.damage import Damage
+from node.historian.disk import Disk
 from node.historian.history import HistoryUnavailable
 
 _LOG = logging.getLogger(__name__)
@@ -24,8 +25,9 @@ _RETRY_S: Final = 60.0
 class Compactor:
     """Makes blocks of frames when there are enough of them, or after an hour."""
 
-    def __init__(self, on_disk: Hop, clock: Clock, damage: Damage) -> None:
+    def __init__(self, on_disk: Hop, disk: Disk, clock: Clock, damage: Damage) -> None:
         self._on_disk = on_disk
+        self._disk = disk
         self._clock = clock
         self._damage = damage
         self._wake = asyncio.Event()
@@ -36,7 +38,7 @@ class Compactor:
     def committed(self, samples: int) -> None:
         """Samples were committed; called after every commit."""
         self._since += samples
-        if self._since >= PASS_SAMPLES:
+        if self._since >= PASS_SAMPLES or self._disk.salvage is not None:
             self._wake.set()
 
     async def run(self) -> None:
@@ -64,6 +66,7 @@ class Compactor:
     async def compact(self, *, least: int = 0) -> None:
         """Make blocks until fewer than `least` samples wait, or none. Raises HistoryUnavailable."""
         async with self._lock:
+            await self._bring_over()
             while (count := await self._on_disk(waiting)) >= max(least, 1):
                 self._since = 0
                 work = Pass(self._damage)
@@ -73,3 +76,11 @@ class Compactor:
                     return
                 self.passes += 1
             self._since = count  # what is left counts for the next time
+
+    async def _bring_over(self) -> None:
+        """Finish what is left of a broken file; blocks of it must not meet blocks that were made since."""
+        while (salvage := self._disk.salvage) is not None:
+            while await self._on_disk(salvage.step):
+                pass
+            if self._disk.salvage is salvage:
+                self._disk.salvage = None

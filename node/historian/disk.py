@@ -17,6 +17,7 @@ from typing import Final
 from address_space.model import Clock
 from node.historian.connection import Connection
 from node.historian.database import LOG_PAGES, is_corrupt, move_aside, open_reader
+from node.historian.salvage import Salvage
 from node.historian.writer import Writer
 
 _LOG = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Disk:
         self.writing: Connection | None = None
         self.reading: Connection | None = None
         self._writer: Writer | None = None
+        self.salvage: Salvage | None = None  # what may still be brought over from a file that was moved aside
 
     async def opened(self) -> tuple[Writer, Connection]:
         """The open file; one that is broken is moved aside first. Raises WrongDatabase, sqlite3.Error, OSError."""
@@ -87,6 +89,7 @@ class Disk:
     def _begin_anew(self, error: Exception) -> None:
         aside = move_aside(self.path, self._clock.now())
         _LOG.error("%s is broken (%s): moved to %s, a new journal begins", self.path, error, aside)
+        self.salvage = Salvage(aside)
 
     async def close(self) -> None:
         """Close the file; takes a bounded time."""

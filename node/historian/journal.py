@@ -93,7 +93,8 @@ class Journal:
         self.acknowledged = 0
         self.damage = Damage()
         self._reader = Reader(self.damage)
-        self._compactor = Compactor(self.on_disk, clock, self.damage)
+        self._disk = Disk(path, self._slots.keys(), clock, LOG_PAGES_SD if sd_card else LOG_PAGES)
+        self._compactor = Compactor(self.on_disk, self._disk, clock, self.damage)
         self.committed: list[Callable[[], None]] = []
         self.event_log = Events(self, self.ring)
         self.companions: list[Companion] = [self.event_log]
@@ -106,7 +107,6 @@ class Journal:
         self.modified, self.delete_modified = edits.modified, edits.delete_modified
         self.annotate, self.annotations = edits.annotate, edits.annotations
         self._report = Report(image, clock)
-        self._disk = Disk(path, self._slots.keys(), clock, LOG_PAGES_SD if sd_card else LOG_PAGES)
         watch = self._recording.watch
         self.keeper = Keeper(self.on_disk, path, retention, clock, watch, self._intake, sinks)
         self._figures = Figures(image, clock, self.keeper, self.event_log, self.damage, watch)

@@ -13,6 +13,7 @@ from address_space.image import ProcessImage
 from address_space.model import Batch, DataType, Device, DeviceClass, Point, PointKind, Value, device_model
 from address_space.system import node_model
 from node.clock import RealClock
+from node.historian import compaction, compactor
 from node.historian.journal import Journal
 
 TAGS = ("plant.number", "plant.count", "plant.text")
@@ -28,6 +29,7 @@ MODEL = device_model(
 FIRST_TICKS = 134_272_512_000_000_000  # 2026-06-30, any time does
 COMMIT_INTERVAL_S = 0.01  # so that a kill often meets a commit
 BURST = 600  # samples at once, at most: a commit takes some milliseconds then
+PASS_SAMPLES = 2_000  # so that a kill often meets a compaction
 
 
 def sample(number: int) -> tuple[str, int, Value]:
@@ -42,6 +44,8 @@ def make_image(clock: RealClock) -> ProcessImage:
 
 
 async def record(path: Path, first: int, seed: int) -> None:
+    for module in (compaction, compactor):
+        vars(module)["PASS_SAMPLES"] = PASS_SAMPLES
     clock, rng = RealClock(), random.Random(seed)
     image = make_image(clock)
     journal = Journal(path, image, clock, commit_interval_s=COMMIT_INTERVAL_S)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from address_space.image import ProcessImage
+from node.historian.editing import Annotation, Change
 from node.historian.history import HistoryUnavailable, Position
 from node.historian.journal import Journal
 from node.historian.writer import DATA_LOST
@@ -157,7 +158,7 @@ async def test_garbage_anywhere_in_the_file_needs_no_help(
             if number == 2000:
                 await journal.compact()
     content = original.read_bytes()
-    for number in range(scaled(200)):
+    for number in range(scaled(100)):
         path = tmp_path / str(number) / "history.db"
         path.parent.mkdir()
         broken = bytearray(content)
@@ -168,3 +169,57 @@ async def test_garbage_anywhere_in_the_file_needs_no_help(
             broken[at : at + size] = rng.randbytes(len(broken[at : at + size]))
         path.write_bytes(broken)
         await recovers(path, clock, START + 10_000)
+
+
+async def with_broken_page(path: Path, clock: FakeClock, rng: random.Random, table: str) -> dict[int, float]:
+    """A file of frames and blocks with a page of a table overwritten; what it held."""
+    model: dict[int, float] = {}
+    async with recording(path, clock) as (image, journal):
+        for number in range(4_000):
+            model[START + number] = rng.random()
+            record(image, "power", START + number, model[START + number])
+            if number % 50 == 49:
+                await journal.flush()
+                if number in (999, 1999):
+                    await journal.compact()
+        await journal.annotate(TAG, [Annotation(START, START, "eve", "kept")], Change.INSERT)
+    with sqlite3.connect(path) as connection:
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+    connection.close()
+    content = bytearray(path.read_bytes())
+    # A leaf of the table (type 13 of SQLite's file format, section 1.6), or its root when it has no other.
+    interior = content[(root - 1) * 4096]
+    children = [
+        int.from_bytes(content[at : at + 4], "big")
+        for cell in range(int.from_bytes(content[(root - 1) * 4096 + 3 : (root - 1) * 4096 + 5], "big"))
+        for at in [(root - 1) * 4096 + int.from_bytes(content[(root - 1) * 4096 + 12 + 2 * cell :][:2], "big")]
+    ]
+    page = rng.choice(children) if interior == 5 else root
+    content[(page - 1) * 4096 : page * 4096] = rng.randbytes(4096)
+    path.write_bytes(content)
+    return model
+
+
+@pytest.mark.parametrize("table", ["frame", "block"])
+async def test_a_broken_page_costs_what_was_on_it(tmp_path: Path, clock: FakeClock, seed: int, table: str) -> None:
+    rng = random.Random(seed)
+    path = tmp_path / "history.db"
+    model = await with_broken_page(path, clock, rng, table)
+    async with recording(path, clock) as (image, journal):
+        for _try in range(4):
+            try:
+                await whole(journal, TAG)
+                await journal.compact()
+                break
+            except HistoryUnavailable:
+                await journal.flush()
+        record(image, "power", START + 100_000, 1.0)
+        assert await journal.flush()
+        found = {ticks: value for ticks, value, status in await whole(journal, TAG) if status != DATA_LOST}
+        assert found.pop(START + 100_000) == 1.0
+        assert found.items() <= model.items()
+        assert len(found) >= len(model) - 1_000
+        assert [note.message for note in await journal.annotations(TAG, None, None, limit=9)] == ["kept"]
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection.close()

@@ -1,0 +1,219 @@
+"""Brings what is whole in a broken file into the one that was begun instead. Runs on the writer's thread, in steps.
+
+The broken file is only read. Its rows are looked up in the order of their numbers, those of a page that does not hold
+together one by one; samples whose check sum is right are written like late ones. Sinks get all of it again, because
+their places were in the broken file.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from array import array
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from address_space.model import TICKS_PER_MS
+from node.historian.block import BlockDamaged, decode
+from node.historian.database import Transaction
+from node.historian.frame import Frame, FrameDamaged
+from node.historian.history import Columns
+from node.historian.writer import DATA_LOST, put_frame, tag_id
+
+_LOG = logging.getLogger(__name__)
+
+# Rows of one step: commits wait for it. A frame is 5 kB on most sites and can be 400 kB, a block some kB.
+_STEP_ROWS: Final = 16
+# Behind the last row that is found, where not even the number of the last one can be read.
+_PROBES: Final = 1_024
+_LATEST: Final = 2**63 - 1
+
+# Tables whose rows are copied as they are, with their columns.
+_PLAIN: Final = {
+    "event": "ticks, source, type, body",
+    "quarantine": "sink, seq, line, reason, at",
+}
+# Those that belong to a tag.
+_OF_TAGS: Final = {
+    "modified": "ticks, seq, change, at, user, data",
+    "annotation": "ticks, at, user, message",
+}
+
+_Row = tuple[Any, ...]
+
+
+class Salvage:
+    """One broken file. `step` is called until it returns False."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._steps: Iterator[None] | None = None
+        self._tags: dict[int, str] = {}
+        self._newest: dict[str, int] = {}
+        self._samples = 0
+        self._damaged = 0
+
+    def step(self, connection: sqlite3.Connection) -> bool:
+        """Bring over a few rows; False when nothing is left. Raises sqlite3.Error of the file that is written."""
+        if self._steps is None:
+            self._steps = self._all_steps(connection)
+        return next(self._steps, self) is None
+
+    def _all_steps(self, new: sqlite3.Connection) -> Iterator[None]:
+        try:
+            old = sqlite3.connect(
+                f"{self._path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+            )
+        except sqlite3.Error as error:
+            _LOG.error("%s cannot be opened, nothing of it is brought over: %s", self._path, error)
+            return
+        try:
+            self._tags = {row[1]: row[2] for rows in self._rows(old, "tag", "id, path") for row in rows}
+            yield from self._copy(old, new, "block", "tag, seq, data", self._put_blocks)
+            yield from self._copy(old, new, "frame", "data", self._put_frames)
+            for table, columns in _PLAIN.items():
+                yield from self._copy(old, new, table, columns, _putting(table, columns))
+            for table, columns in _OF_TAGS.items():
+                self._copy_of_tags(old, new, table, columns)
+                yield
+            self._mark(new)
+        finally:
+            old.close()
+        _LOG.warning(
+            "%d samples were brought over from %s, %d rows of it are damaged", self._samples, self._path, self._damaged
+        )
+
+    # --- reading what can be read
+
+    def _copy(
+        self,
+        old: sqlite3.Connection,
+        new: sqlite3.Connection,
+        table: str,
+        columns: str,
+        put: Callable[[sqlite3.Connection, list[_Row]], None],
+    ) -> Iterator[None]:
+        for rows in self._rows(old, table, columns):
+            with Transaction(new):
+                put(new, rows)
+            yield
+
+    def _rows(self, old: sqlite3.Connection, table: str, columns: str) -> Iterator[list[_Row]]:
+        """Rows with their numbers in front, a few at a time."""
+        last, after, barren = self._last(old, table), 0, 0
+        query = f"SELECT rowid, {columns} FROM {table} WHERE rowid"  # noqa: S608 - constants of this file
+        while after < last and (last < _LATEST or barren < _PROBES):
+            try:
+                rows = old.execute(f"{query} > ? ORDER BY rowid LIMIT ?", (after, _STEP_ROWS)).fetchall()
+                if not rows:
+                    return
+                after = rows[-1][0]
+            except sqlite3.Error:
+                rows = [
+                    row for number in range(after + 1, after + _STEP_ROWS + 1) for row in self._row(old, query, number)
+                ]
+                after += _STEP_ROWS
+            barren = 0 if rows else barren + _STEP_ROWS
+            yield rows
+
+    def _row(self, old: sqlite3.Connection, query: str, number: int) -> list[_Row]:
+        try:
+            return old.execute(f"{query} = ?", (number,)).fetchall()
+        except sqlite3.Error:
+            self._damaged += 1
+            return []
+
+    def _last(self, old: sqlite3.Connection, table: str) -> int:
+        try:
+            (last,) = old.execute(f"SELECT coalesce(max(rowid), 0) FROM {table}").fetchone()  # noqa: S608
+        except sqlite3.Error:
+            return _LATEST
+        return int(last)
+
+    # --- writing what is whole
+
+    def _put_blocks(self, new: sqlite3.Connection, rows: list[_Row]) -> None:
+        # A number of their own, behind the places of all sinks and before the frames to come.
+        new.execute(
+            "INSERT INTO sqlite_sequence SELECT 'frame', 0 WHERE NOT EXISTS"
+            " (SELECT 1 FROM sqlite_sequence WHERE name = 'frame')"
+        )
+        new.execute("UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'frame'")
+        (seq,) = new.execute("SELECT seq FROM sqlite_sequence WHERE name = 'frame'").fetchone()
+        for _number, tag, _seq, data in rows:
+            path = self._tags.get(tag)
+            try:
+                columns = decode(data)
+            except (BlockDamaged, TypeError):
+                path = None
+            if path is None:
+                self._damaged += 1
+                continue
+            self._count(path, columns)
+            new.execute(
+                "INSERT OR IGNORE INTO block (tag, t_min, t_max, n, seq, data) VALUES (?, ?, ?, ?, ?, ?)",
+                (tag_id(new, path), columns.ticks[0], columns.ticks[-1], len(columns), seq, data),
+            )
+
+    def _put_frames(self, new: sqlite3.Connection, rows: list[_Row]) -> None:
+        for _number, data in rows:
+            try:
+                frame = Frame(data)
+                columns = frame.columns()
+            except (FrameDamaged, TypeError):
+                self._damaged += 1
+                continue
+            self._put_frame(new, frame.tags, columns)
+
+    def _put_frame(self, new: sqlite3.Connection, tags: array[int], columns: Columns) -> None:
+        known = {tag: self._tags[tag] for tag in set(tags) if tag in self._tags}
+        ids = {tag: tag_id(new, path) for tag, path in known.items()}
+        kept = [position for position, tag in enumerate(tags) if tag in ids]
+        if not kept:
+            return
+        ticks = [columns.ticks[p] for p in kept]
+        put_frame(
+            new,
+            [ids[tags[p]] for p in kept],
+            ticks,
+            [columns.values[p] for p in kept],
+            [columns.statuses[p] for p in kept],
+        )
+        self._samples += len(kept)
+        for position, time in zip(kept, ticks, strict=True):
+            path = known[tags[position]]
+            self._newest[path] = max(self._newest.get(path, time), time)
+
+    def _count(self, path: str, columns: Columns) -> None:
+        self._samples += len(columns)
+        self._newest[path] = max(self._newest.get(path, columns.ticks[-1]), columns.ticks[-1])
+
+    def _copy_of_tags(self, old: sqlite3.Connection, new: sqlite3.Connection, table: str, columns: str) -> None:
+        rows: list[_Row] = []
+        try:
+            rows.extend(old.execute(f"SELECT tag, {columns} FROM {table}"))  # noqa: S608 - constants of this file
+        except sqlite3.Error as error:
+            _LOG.debug("%s: the rest of %s cannot be read: %s", self._path, table, error)
+        put = _putting(table, f"tag, {columns}")
+        with Transaction(new):
+            put(new, [(0, tag_id(new, self._tags[row[0]]), *row[1:]) for row in rows if row[0] in self._tags])
+
+    def _mark(self, new: sqlite3.Connection) -> None:
+        """Say that behind the newest sample of every tag something may be missing."""
+        with Transaction(new):
+            tags = [tag_id(new, path) for path in self._newest]
+            count = len(tags)
+            if count:
+                ticks = [min(time + TICKS_PER_MS, _LATEST) for time in self._newest.values()]
+                put_frame(new, tags, ticks, [None] * count, [DATA_LOST] * count)
+
+
+def _putting(table: str, columns: str) -> Callable[[sqlite3.Connection, list[_Row]], None]:
+    marks = ", ".join("?" * (columns.count(",") + 1))
+    statement = f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608 - constants of this file
+
+    def put(new: sqlite3.Connection, rows: list[_Row]) -> None:
+        new.executemany(statement, [row[1:] for row in rows])
+
+    return put
