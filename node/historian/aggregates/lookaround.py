@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from node.historian.aggregates.bound import worst_usable
 from node.historian.aggregates.configuration import Configuration
@@ -15,6 +15,20 @@ from node.historian.history import Columns, History
 PAGE: Final = 5_000  # samples per slice of work: some milliseconds, so that the event loop stays free
 _GROWTH: Final = 16  # a neighbour is mostly the next sample: begin with a page of 4, and grow when it is not
 _FAR: Final = 100_000  # samples looked at in vain before a usable one is taken not to exist (3.1.8: server dependent)
+
+
+class Unusable(NamedTuple):
+    """A stretch without a usable sample: the one that ends it, empty when none was found, and how far that is sure.
+
+    `until` is None when no usable sample follows at all.
+    """
+
+    usable: Columns
+    until: int | None
+
+    def covers(self, ticks: int) -> bool:
+        """Whether no usable sample lies between the stretch and `ticks`."""
+        return self.until is None or ticks <= self.until
 
 
 async def pages_around(
@@ -78,15 +92,28 @@ async def first_usable(
     *,
     span: int,
     cancelled: Callable[[], bool],
-) -> Columns:
-    """The first usable sample at or after `start`; empty when there is none."""
+) -> Unusable:
+    """The first usable sample at or after `start`."""
     worst = worst_usable(configuration)
+    seen, last = 0, start
     async for columns in pages_around(history, tag, start, reverse=False, span=span, cancelled=cancelled):
         page = page_of(columns, numeric=False)
         for index in range(len(page)):
             if page.quality(index) <= worst:
-                return Columns(page.ticks[index : index + 1], [page.values[index]], page.statuses[index : index + 1])
-    return Columns()
+                found = slice(index, index + 1)
+                return Unusable(Columns(page.ticks[found], page.values[found], page.statuses[found]), page.ticks[index])
+        seen, last = seen + len(page), page.ticks[-1]
+    return Unusable(Columns(), last if seen >= _FAR else None)
+
+
+def before_stretch(columns: Columns, configuration: Configuration) -> Columns:
+    """The newest two usable samples of some columns, and their last sample, without a value: a stretch began."""
+    usable = page_of(columns, numeric=False).usable(worst_usable(configuration))
+    found = Columns()
+    for index in usable[-2:]:
+        found.append(columns.ticks[index], columns.values[index], columns.statuses[index])
+    found.append(columns.ticks[-1], None, columns.statuses[-1])
+    return found
 
 
 def _reversed(columns: Columns) -> Columns:

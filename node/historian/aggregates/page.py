@@ -60,6 +60,12 @@ class Page:
         at = bisect_left(self.flaws, low)
         return min(self.flaws[at], high) if at < len(self.flaws) else high
 
+    def usable(self, worst: int) -> Sequence[int]:
+        """Indexes of the samples whose quality is `worst` or better."""
+        if not self.flaws:
+            return range(len(self.ticks))
+        return [index for index in range(len(self.ticks)) if self.quality(index) <= worst]
+
     def flaws_within(self, low: int, high: int) -> Sequence[int]:
         """Indexes of the samples in [low, high) that are not Good."""
         if not self.flaws:

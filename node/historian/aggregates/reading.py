@@ -11,7 +11,14 @@ from node.historian.aggregates.aggregate import Aggregate
 from node.historian.aggregates.aggregation import Aggregation
 from node.historian.aggregates.configuration import Configuration
 from node.historian.aggregates.errors import Cancelled
-from node.historian.aggregates.lookaround import PAGE, first_usable, pages_around, samples_before
+from node.historian.aggregates.lookaround import (
+    PAGE,
+    Unusable,
+    before_stretch,
+    first_usable,
+    pages_around,
+    samples_before,
+)
 from node.historian.aggregates.result import Result
 from node.historian.aggregates.times import TimeReader
 from node.historian.history import Columns, History
@@ -117,40 +124,73 @@ async def at_time(
 
     Raises Cancelled, HistoryUnavailable.
     """
+    search = _TimeSearch(history, tag, configuration, use_simple_bounds, cancelled)
     ascending = sorted(set(times))
     found: dict[int, Result] = {}
-    limit = _TIMES_PAGE
     while ascending:
-        results = await _next_times(history, tag, ascending, limit, configuration, use_simple_bounds, cancelled)
+        results = await search.next_results(ascending)
         found.update((result.ticks, result) for result in results)
         ascending = ascending[len(results) :]
-        # Times that lie close together share a page.
-        limit = min(PAGE, limit * 4) if len(results) > 1 else _TIMES_PAGE
     for ticks in times:
         yield found[ticks]
 
 
-async def _next_times(
-    history: History,
-    tag: str,
-    times: Sequence[int],
-    limit: int,
-    configuration: Configuration,
-    use_simple_bounds: bool,
-    cancelled: Callable[[], bool],
-) -> list[Result]:
-    """Results for the first of these times, and for those after it that the same page covers."""
-    reader = TimeReader(configuration, use_simple_bounds=use_simple_bounds)
-    before = await samples_before(
-        history, tag, times[0] - 1, reader.usable_before, configuration, span=0, cancelled=cancelled
-    )
-    reader.context(before)
-    page = await history.raw(tag, times[0], None, limit=limit)
-    if page.next is None:
-        return reader.read(page.columns, times, beyond=Columns())
-    asked = times[: reader.covered(page.columns, times)]
-    beyond = None
-    if reader.lacks(page.columns, asked):
-        edge = page.columns.ticks[-1] + 1
-        beyond = await first_usable(history, tag, edge, configuration, span=0, cancelled=cancelled)
-    return reader.read(page.columns, asked, beyond=beyond)
+class _TimeSearch:
+    """Reads a page at a time asked for, and answers the others that it covers.
+
+    What surrounds a long stretch without a usable sample is looked for once.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        tag: str,
+        configuration: Configuration,
+        use_simple_bounds: bool,
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self._history = history
+        self._tag = tag
+        self._configuration = configuration
+        self._use_simple_bounds = use_simple_bounds
+        self._cancelled = cancelled
+        self._limit = _TIMES_PAGE
+        self._before_stretch: Columns | None = None  # what matters before the newest long stretch
+        self._behind_stretch = Unusable(Columns(), 0)
+
+    async def next_results(self, times: Sequence[int]) -> list[Result]:
+        """Results for the first of these ascending times, and for those after it that the same page covers."""
+        reader = TimeReader(self._configuration, use_simple_bounds=self._use_simple_bounds)
+        before = await self._before(times[0], reader.usable_before)
+        reader.context(before)
+        page = await self._history.raw(self._tag, times[0], None, limit=self._limit)
+        if page.next is None:
+            return reader.read(page.columns, times, beyond=Columns())
+        asked = times[: reader.covered(page.columns, times)]
+        # Times that lie close together share a page.
+        self._limit = min(PAGE, self._limit * 4) if len(asked) > 1 else _TIMES_PAGE
+        beyond = None
+        if reader.lacks(page.columns, asked):
+            beyond = await self._beyond(before, page.columns)
+        return reader.read(page.columns, asked, beyond=beyond)
+
+    async def _before(self, ticks: int, usable: int) -> Columns:
+        if self._before_stretch is not None and self._behind_stretch.covers(ticks):
+            return self._before_stretch
+        self._before_stretch = None
+        return await samples_before(
+            self._history, self._tag, ticks - 1, usable, self._configuration, span=0, cancelled=self._cancelled
+        )
+
+    async def _beyond(self, before: Columns, columns: Columns) -> Columns:
+        """The first usable sample behind `columns`, whose last one is not usable."""
+        last = columns.ticks[-1]
+        if self._before_stretch is None or not self._behind_stretch.covers(last + 1):
+            self._behind_stretch = await first_usable(
+                self._history, self._tag, last + 1, self._configuration, span=0, cancelled=self._cancelled
+            )
+            whole = Columns(
+                before.ticks + columns.ticks, before.values + columns.values, before.statuses + columns.statuses
+            )
+            self._before_stretch = before_stretch(whole, self._configuration)
+        return self._behind_stretch.usable

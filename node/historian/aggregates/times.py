@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
-from node.historian.aggregates.bound import simple_bound
+from node.historian.aggregates.bound import simple_bound, worst_usable
 from node.historian.aggregates.configuration import Configuration
 from node.historian.aggregates.interpolation import Interpolation
 from node.historian.aggregates.page import Page, Point, page_of
@@ -45,13 +45,15 @@ class TimeReader:
         """
         page = page_of(columns, numeric=False)
         after = page_of(beyond, numeric=False).point(0) if beyond else None
+        usable = page.usable(worst_usable(self._configuration))
         results = []
         at = 0
         for ticks in times:
             until = bisect_left(page.ticks, ticks, at)
             self._take(page, at, until)
             at = until
-            results.append(self._at(ticks, page, at, after))
+            following = bisect_left(usable, at)
+            results.append(self._at(ticks, page, at, usable[following] if following < len(usable) else None, after))
         return results
 
     def lacks(self, columns: Columns, times: Sequence[int]) -> bool:
@@ -59,24 +61,20 @@ class TimeReader:
         if self._simple or not times:
             return False
         page = page_of(columns, numeric=False)
-        begin = bisect_left(page.ticks, times[-1])
-        return self._first_usable(page, begin) is None
+        usable = page.usable(worst_usable(self._configuration))
+        return not usable or page.ticks[usable[-1]] < times[-1]
 
     def covered(self, columns: Columns, times: Sequence[int]) -> int:
         """How many of these ascending times have a sample of the columns at or after them."""
         return bisect_right(times, columns.ticks[-1]) if columns else 0
 
-    def _first_usable(self, page: Page, begin: int) -> int | None:
-        return next((i for i in range(begin, len(page)) if self._interpolation.is_usable(page.point(i))), None)
-
-    def _at(self, ticks: int, page: Page, at: int, after: Point | None) -> Result:
+    def _at(self, ticks: int, page: Page, at: int, usable: int | None, after: Point | None) -> Result:
         point = page.point(at) if at < len(page) else None
         if point is not None and point.ticks == ticks:
             return Result(ticks, None if is_bad(point.status) else point.value, point.status)
         if self._simple:
             bound = simple_bound(ticks, self._before, point, self._configuration)
             return Result(ticks, bound.source_value, bound.status)
-        usable = self._first_usable(page, at)
         following = after if usable is None else page.point(usable)
         if following is None:
             outcome = self._interpolation.beyond(ticks)

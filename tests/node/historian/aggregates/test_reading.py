@@ -222,6 +222,35 @@ async def test_bounds_are_found_behind_long_stretches_of_bad_data(tmp_path: Path
         assert [result.value for result in found] == pytest.approx([50.5, 51.5])
 
 
+async def test_a_long_stretch_of_bad_data_is_crossed_once_for_all_times(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad: list[Sample] = [(at, float(at), BAD) for at in range(1, 2000)]
+    samples = [(0, 0.0, GOOD), *bad, (2000, 2000.0, GOOD), (2100, 0.0, GOOD)]
+    asked = [0.5, 0.6, 7, 8.5, 900.5, 901.5, 1500.5, 1999.5, 2000, 2050, 2099]
+    async with stored(tmp_path, clock, samples) as journal:
+        calls = 0
+        raw = journal.raw
+
+        async def counted(*args: object, **options: object) -> Page:
+            nonlocal calls
+            calls += 1
+            return await raw(*args, **options)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(journal, "raw", counted)
+        for stepped in (False, True):
+            configuration = replace(LENIENT, stepped=stepped)
+            calls = 0
+            found = await values_at(journal, asked, configuration)
+            for at, value, status in found:
+                if at == 7:
+                    assert (value, status) == (None, BAD)
+                else:
+                    expected = shown(results(A.INTERPOLATIVE, samples, at, at + 0.001, configuration=configuration))
+                    assert [(at, value, status)] == expected
+            assert calls <= 2 * len(asked)
+
+
 async def test_sloped_extrapolation_finds_two_usable_samples(tmp_path: Path, clock: FakeClock) -> None:
     sloped = replace(LENIENT, use_sloped_extrapolation=True)
     samples = [(0, 9.0, GOOD), (1, 0.0, GOOD), (5, 1.0, BAD), (9, 4.0, GOOD), (10, 2.0, BAD)]
