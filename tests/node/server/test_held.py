@@ -52,3 +52,18 @@ async def test_errors_and_cancellations_pass() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert seen == ["cancelled"]
+
+
+async def test_an_error_that_the_work_waits_for_is_its_own_to_handle() -> None:
+    handled: list[str] = []
+
+    async def careful(wait: asyncio.Future[None]) -> None:
+        try:
+            await wait
+        except OSError as error:
+            handled.append(str(error))
+
+    wait: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(wait.set_exception, OSError("lost"))
+    assert await Held(careful(wait), lambda: 0.0, 1.0) == 0.0
+    assert handled == ["lost"]
