@@ -20,7 +20,7 @@ from node.server.pki import Pki
 from node.server.server import OpcUaServer
 from node.server.users import UserStore
 from node.site import Listen, ServerConfig
-from tests.e2e.server_stage import RecordingDesk, make_site
+from tests.e2e.server_stage import Keys, RecordingDesk, make_site
 from tests.node.server.history.tables import midnight
 
 DAY = 86_400 * TICKS_PER_S
@@ -52,6 +52,8 @@ MODEL = device_model(
 class HistoryStage:
     server: OpcUaServer
     journal: Journal
+    pki: Pki
+    keys: Keys
     today: int  # ticks of a midnight that lies behind
 
     @property
@@ -93,14 +95,16 @@ async def history_stage(folder: Path) -> AsyncIterator[HistoryStage]:
     for name, password in PASSWORDS.items():
         store.add(name, password, ROLES[name])
     guard = LoginGuard(store, clock)
+    pki, keys = Pki(folder / "pki", clock), Keys(folder / "keys")
+    pki.trust.add(keys.of("client").certificate.der)
     server = OpcUaServer(
-        make_site(folder, config), image, RecordingDesk({}), journal, Pki(folder / "pki", clock), guard, clock,
+        make_site(folder, config), image, RecordingDesk({}), journal, pki, guard, clock,
         editor=journal, event_log=journal,
     )  # fmt: skip
     try:
         await journal.flush()
         await server.start()
-        yield HistoryStage(server, journal, midnight(clock.now()) - DAY)
+        yield HistoryStage(server, journal, pki, keys, midnight(clock.now()) - DAY)
     finally:
         await server.stop()
         await guard.close()

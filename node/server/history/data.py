@@ -77,15 +77,18 @@ def _data_values(samples: Columns, data_type: int, stamps: Stamps) -> bytes:
 def _by_column(samples: Columns, data_type: int, stamps: Stamps) -> bytes | None:
     """The DataValues when all have a value of the type and none is Bad, else None."""
     count = len(samples)
-    if count < _FEW or sys.byteorder != "little" or max(samples.statuses) >= _FIRST_BAD:
+    if count < _FEW or sys.byteorder != "little":
+        return None
+    statuses = samples.statuses.tobytes()
+    good = statuses.count(0) == len(statuses)  # Good is what a DataValue without a status is
+    if not good and max(samples.statuses) >= _FIRST_BAD:
         return None
     values = _packed_values(samples.values, data_type)
     if values is None:
         return None
-    good = not any(samples.statuses)  # Good is what a DataValue without a status is
     columns = [(values, len(values) // count)]
     if not good:
-        columns.append((samples.statuses.tobytes(), 4))
+        columns.append((statuses, 4))
     columns += [(samples.ticks.tobytes(), 8)] * (stamps.source + stamps.server)
     stride = 2 + sum(width for _, width in columns)
     rows = bytearray(stride * count)
@@ -104,17 +107,15 @@ def _packed_values(values: list[Value | None], data_type: int) -> bytes | None:
     form = _FORMATS.get(data_type)
     if form is None:
         return None
-    kinds = set(map(type, values))
     if data_type == _BOOLEAN:
-        return bytes(values) if kinds == {bool} else None  # type: ignore[arg-type]  # the set has said it
-    if kinds not in ({float}, {int}):
-        return None
+        flags: Any = values
+        return bytes(flags) if set(map(type, values)) == {bool} else None
     try:
         if form == "f":  # an array would make a number that is too large infinite
             return struct.pack(f"<{len(values)}f", *values)
         numbers: Any = values
         return array(form, numbers).tobytes()
-    except (TypeError, OverflowError):  # a fraction for an integer, or a number that does not fit
+    except (TypeError, OverflowError, struct.error):  # no number, a fraction for an integer, or one that does not fit
         return None
 
 

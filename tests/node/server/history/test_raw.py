@@ -9,7 +9,7 @@ from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary
 from hypothesis import given
 from hypothesis import strategies as st
 
-from address_space.model import DataType, Point, PointKind, Value, ticks_to_datetime
+from address_space.model import INTEGER_RANGES, DataType, Point, PointKind, Value, ticks_to_datetime
 from node.historian.history import Columns, History, HistoryUnavailable
 from node.server.history import POINTS_PER_SESSION, Archive, HistoryService
 from node.server.history.data import history_data, wire_type
@@ -300,6 +300,30 @@ def test_asyncua_reads_from_our_bytes_what_was_recorded(
             assert got.Value.Value == float(value)
         else:
             assert got.Value.Value == value
+
+
+def fitting(data_type: DataType) -> st.SearchStrategy[Value]:
+    """Values that a point of this type has."""
+    if data_type is DataType.BOOLEAN:
+        return st.booleans()
+    if data_type in INTEGER_RANGES:
+        return st.integers(*INTEGER_RANGES[data_type])
+    return st.text() if data_type is DataType.STRING else st.floats(width=32, allow_nan=False)
+
+
+@given(st.data(), st.sampled_from(DataType), st.sampled_from([0, 0x4000_0000]))
+def test_a_page_of_equal_kind_is_read_as_it_was_recorded(data: st.DataObject, data_type: DataType, code: int) -> None:
+    columns = Columns()
+    for number, value in enumerate(data.draw(st.lists(fitting(data_type), min_size=8, max_size=40))):
+        columns.append(FIVE + 10 * number, value, code if number % 3 == 0 else 0)
+    packed = struct_to_binary(history_data(columns, int(data_type), Stamps(source=True, server=False)))
+    result = struct_from_binary(ua.HistoryReadResult, Buffer(b"\0" * 4 + b"\xff" * 4 + packed))
+    got = [(each.Value.Value, each.StatusCode.value, each.SourceTimestamp) for each in values(result)]
+    assert got == [
+        (value, status, ticks_to_datetime(ticks))
+        for ticks, value, status in zip(columns.ticks, columns.values, columns.statuses, strict=True)
+    ]
+    assert {each.Value.VariantType for each in values(result)} == {ua.VariantType(int(data_type))}
 
 
 def test_a_value_has_the_type_of_its_point_and_a_time_is_a_date() -> None:
