@@ -139,10 +139,17 @@ class Audit:
 
     def session_timed_out(self, session: Session) -> None:
         """A session has ended because its client was silent."""
+        self._session_ended(session, "Session/Timeout", "has timed out")
+
+    def session_terminated(self, session: Session) -> None:
+        """A session was ended here: its user or client is not let in any more."""
+        self._session_ended(session, "Session/Terminated", "was ended")
+
+    def _session_ended(self, session: Session, source_name: str, how: str) -> None:
         user = session.caller.user
         fields = {path("SessionId"): _node(session.id)}
-        what = f"the session of {user or 'a client'} has timed out"
-        self._tell(_IDS.AuditSessionEventType, "Session/Timeout", what, 0, fields, user=user)
+        what = f"the session of {user or 'a client'} {how}"
+        self._tell(_IDS.AuditSessionEventType, source_name, what, 0, fields, user=user)
 
     def cancelled(self, request: Request, session: Session, handle: int) -> None:
         """A client took back requests."""

@@ -36,8 +36,13 @@ class Reload:
         connections: Callable[[], Iterable[Connection]],
         own: OwnCertificate,
         renewed: Callable[[OwnCertificate, ServerKeys], None],
+        ended: Callable[[Session], None] = lambda _: None,
     ) -> None:
-        """`own` is what the server uses now, `renewed` is called with what it shall use from now on."""
+        """`own` is what the server uses now, `renewed` is called with what it shall use from now on.
+
+        `ended` is called with every session that is ended.
+        """
+        self._ended = ended
         self._pki = pki
         self._users = users
         self._sessions = sessions
@@ -122,3 +127,4 @@ class Reload:
     def _end(self, session: Session, reason: str) -> None:
         _LOG.info("ended session %r of %s: %s", session.name, session.caller.user or "nobody", reason)
         self._sessions.close(session)
+        self._ended(session)

@@ -269,9 +269,6 @@ class OpcUaServer:
             server.allow_anonymous,
         )
         identifier = Identifier(self._users, self._pki.user_trust, allow_anonymous=server.allow_anonymous)
-        self._reload = Reload(
-            self._pki, self._users, self._sessions, lambda: tuple(self._connections), self._own, self._renewed
-        )
         reader = AttributeReader(space.nodes, clock, None if self._archive_start is None else self._archive_start.look)
         browser = Browser(space.nodes, limits)
         events = Events(space.nodes, clock)
@@ -281,6 +278,15 @@ class OpcUaServer:
             log = archive.events
             events.recorder = lambda event: log.offer_event(record_of(event))
         self._pki.trust.refused = self._pki.user_trust.refused = audit.certificate_refused
+        self._reload = Reload(
+            self._pki,
+            self._users,
+            self._sessions,
+            lambda: tuple(self._connections),
+            self._own,
+            self._renewed,
+            audit.session_terminated,
+        )
         desk = AuditedDesk(self._desk, space, self._image, audit)
         writer = SettingWriter(space, self._image, desk)
         caller = MethodCaller(space, desk, server.answer_within_s)

@@ -12,6 +12,7 @@ from asyncua import Client, ua
 from address_space.event_types import COMMAND_EVENT_TYPE
 from address_space.model import CommandResult, Outcome, Status
 from address_space.shape import node_id
+from node.roles import Role
 from tests.e2e.server_stage import Keys, Stage, serving, site_node
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
@@ -360,3 +361,17 @@ async def test_audit_tells_what_a_client_has_asked_for_and_what_was_wrong_with_i
         await ada.uaclient.protocol.send_request(cancel)
         event = await next_of(watcher, IDS.AuditCancelEventType)
         assert (event["RequestHandle"], event["SourceName"], event["ClientUserId"]) == (77, "Session/Cancel", "ada")
+
+
+async def test_audit_tells_of_sessions_that_the_server_ends(stage: Stage) -> None:
+    stage.users.add("tim", "password-of-tim", Role.OBSERVER)
+    async with stage.client("ada") as ada:
+        watcher = await Watcher.on(ada, node_id(IDS.Server), more=(*AUDIT_MORE, operand("SessionId")))
+        client = await stage.client("tim", password="password-of-tim").secured()
+        await client.connect()
+        made = await next_of(watcher, IDS.AuditActivateSessionEventType)
+        stage.users.remove("tim")
+        event = await next_of(watcher, IDS.AuditSessionEventType)
+        assert (event["SourceName"], event["ClientUserId"]) == ("Session/Terminated", "tim")
+        assert event["SessionId"] == made["SessionId"]
+        client.disconnect_socket()
