@@ -21,11 +21,12 @@ from node.historian.clock_watch import ClockWatch
 
 Put = Callable[[int, Value | None, int, int], None]  # slot, value, status, ticks
 
-# Rules by the clock are looked at this often at most, the node's clock at least every second.
+# Rules by the clock are looked at about this often at most, the node's clock at least every second.
 _GRAIN_S: Final = 0.1
 _LOOK_S: Final = 1.0
-# So many slots are looked at in one go: a few milliseconds.
-_ROUND: Final = 2_000
+# So many slots are looked at in one go, a few milliseconds; then others have their turn for a moment.
+_ROUND: Final = 500
+_TURN_S: Final = 0.005
 # After the clock was set, points that do not answer are waited for this long.
 _RENEW_S: Final = 600.0
 
@@ -239,7 +240,7 @@ class Recording:
         self._sample_rounds(now)
         self._beat(now)
         due = min(queue[0][0] for queue in (self._rounds, self._beats, [(now + _LOOK_S, 0)]) if queue)
-        return max(due - now, _GRAIN_S)
+        return max(due - now, _GRAIN_S) if due > now else _TURN_S
 
     def _sample_rounds(self, now: float) -> None:
         done = 0

@@ -1,5 +1,6 @@
 """What goes when the journal is too old or too large, what is said about it, and that the disk is never overrun."""
 
+import asyncio
 import errno
 import logging
 import os
@@ -309,6 +310,41 @@ async def test_a_full_disk_is_freed_without_a_human(tmp_path: Path, clock: FakeC
         assert journal.lost == 0
         assert keeper.deleted.samples > 0
         await free_disk(journal)
+
+
+@pytest.mark.parametrize(("sd_card", "pages"), [(False, 1000), (True, 4000)])
+async def test_an_sd_card_gets_its_log_into_the_file_less_often(
+    tmp_path: Path, clock: FakeClock, sd_card: bool, pages: int
+) -> None:
+    async with keeping(tmp_path / "h.db", clock, sd_card=sd_card) as (_image, journal, _keeper):
+        await journal.flush()
+        assert await journal.on_disk(lambda c: c.execute("PRAGMA wal_autocheckpoint").fetchone()) == (pages,)
+        assert await journal.on_disk(lambda c: c.execute("PRAGMA journal_size_limit").fetchone()) == (pages * 4096,)
+
+
+async def test_a_disk_that_cannot_be_written_stops_neither_live_data_nor_the_keeper(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with keeping(tmp_path / "h.db", clock) as (image, journal, keeper):
+        await fill(image, journal, clock, 4)
+        keeper.budget = Budget(200_000, 0)
+        await journal.on_disk(lambda c: c.execute("PRAGMA query_only = ON").fetchall())
+        before = await count(journal)
+        running = asyncio.create_task(keeper.run())
+        for number in range(3):
+            record(image, "text", clock.now(), f"live {number}")
+            await clock.advance(1.0)
+            await journal.on_disk(lambda c: c.execute("SELECT 1").fetchone())  # behind what the keeper asked for
+        assert image.values[image.slot("xw1", "text")] == "live 2"
+        assert await count(journal) == before
+        assert keeper.deleted.samples == 0
+        await journal.on_disk(lambda c: c.execute("PRAGMA query_only = OFF").fetchall())
+        await clock.advance(1.0)
+        async with asyncio.timeout(30):
+            while keeper.deleted.samples == 0:
+                await journal.on_disk(lambda c: c.execute("SELECT 1").fetchone())
+        running.cancel()
+        await asyncio.wait({running})
 
 
 @pytest.fixture
