@@ -265,9 +265,9 @@ async def test_setting_is_refused(scene: Scene) -> None:
 
 async def test_access_level_says_who_may_write(scene: Scene) -> None:
     paths = ("xw1.max_charge_rate", "xw2.max_charge_rate", "xw1.ac_power")
-    for user, allowed in (("observer", [1, 1, 5]), ("operator", [1, 1, 5]), ("engineer", [3, 1, 5])):
+    for user, allowed in (("observer", [1, 1, 5]), ("operator", [1, 1, 5]), ("engineer", [3, 1, 13])):
         anybody = await scene.read(*paths, attribute="AccessLevel", user=user)
-        assert [each["value"] for each in anybody] == [3, 1, 5]
+        assert [each["value"] for each in anybody] == [3, 1, 13]
         this_user = await scene.read(*paths, attribute="UserAccessLevel", user=user)
         assert [each["value"] for each in this_user] == allowed, user
 
