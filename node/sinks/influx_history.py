@@ -18,7 +18,7 @@ from node.historian.history import Columns, History, Page, Position
 from node.sinks.base import SinkError
 from node.sinks.influx_config import InfluxConfig
 from node.sinks.influx_http import InfluxHttp, Unanswered
-from node.sinks.line_protocol import MEASUREMENT, ns_from_ticks, ticks_from_ns
+from node.sinks.line_protocol import INTEGER_MAX, INTEGER_MIN, MEASUREMENT, ns_from_ticks, ticks_from_ns
 
 _LOG = logging.getLogger(__name__)
 
@@ -119,9 +119,7 @@ def _value(v: float | None, i: int | None, b: bool | None, s: str | None) -> Val
     if b is not None:
         return bool(b)
     if i is not None:
-        return int(i)
-    if s is not None and v is not None:
-        return int(s, 0)  # an integer that is too large for `i`
+        return int(s, 0) if s is not None and i in (INTEGER_MIN, INTEGER_MAX) else int(i)
     if s is not None:
         return str(s)
     return None if v is None else float(v)

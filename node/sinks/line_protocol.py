@@ -3,7 +3,7 @@
     h,device=xw1,node=xw1.ac_power,site=demo v=1520.5,st=0i 1782777600000000000
 
 One measurement for everything. One of the typed fields has the value: `v` a double, `i` an integer of 64 bits, `b` a
-Boolean, `s` text. A larger integer has its digits in `s` and, for dashboards, what a double can hold of it in `v`.
+Boolean, `s` text. An integer that `i` cannot hold, or just so, has its digits in `s`, and `i` is the limit.
 `st` is the OPC UA status without its info bits, in every line: InfluxDB keeps the fields of an older line of the same
 tag and time beside the new ones, so a line without a value always has a Bad `st`, which says that a value there no
 longer counts. A text that was cut has `cut`, its length in bytes before.
@@ -20,6 +20,9 @@ from node.sinks.base import Lines
 MEASUREMENT: Final = "h"
 # 2.x takes 64 KB of text in a field at most; this leaves room for escapes.
 TEXT_BYTES: Final = 60_000
+# The limits of `i`: with one of these, `s` has the digits.
+INTEGER_MIN: Final = -(2**63)
+INTEGER_MAX: Final = 2**63 - 1
 STATUS_BITS: Final = 0xFFFF_0000  # the code; below it are flags and info bits (OPC 10000-4 section 7.39.1)
 
 # 1970-01-01 in ticks, and the ns in a tick.
@@ -100,9 +103,10 @@ def _fields(value: Value | None, status: int) -> str:
     if isinstance(value, bool):
         return f"b={'true' if value else 'false'},{st}"
     if isinstance(value, int):
-        if -(2**63) <= value < 2**63:
+        if INTEGER_MIN < value < INTEGER_MAX:
             return f"i={value:d}i,{st}"
-        return f"{_as_double(value)}{_text(_digits(value))},{st}"
+        limit = INTEGER_MAX if value > 0 else INTEGER_MIN
+        return f"i={limit}i,{_text(_digits(value))},{st}"
     if isinstance(value, str):
         return f"{_text(value)},{st}"
     if is_bad(status):
@@ -113,13 +117,6 @@ def _fields(value: Value | None, status: int) -> str:
 def _digits(value: int) -> str:
     # Python refuses to write more than 4300 decimal digits; a text that begins with 0x is what a client can still read.
     return str(value) if value.bit_length() < 10_000 else hex(value)
-
-
-def _as_double(value: int) -> str:
-    try:
-        return f"v={float(value)!r},"
-    except OverflowError:
-        return ""
 
 
 def _text(value: str) -> str:

@@ -79,6 +79,12 @@ class Scene:
         """Newest value of a point of the sink's device."""
         return self.image.values[self.image.slot(SINK, point)]
 
+    async def sent(self, least: int, within_s: float = 60.0) -> None:
+        """Return when so many lines were stored."""
+        async with asyncio.timeout(within_s):
+            while int(self.shown("sent") or 0) < least:  # noqa: ASYNC110 - it must not be later than that
+                await asyncio.sleep(0.001)
+
     async def local(self) -> Contents:
         """Everything that the journal has, as it is to be in the sink."""
         found: Contents = {}
@@ -125,11 +131,11 @@ async def remote(url: str, database: str, site: str, headers: dict[str, str] | N
         if tag.startswith(f"{SINK}."):  # how the sink itself does goes on while a test looks
             continue
         for ns, v, i, b, s, st in series["values"]:  # type: ignore[attr-defined]
-            value = b if b is not None else i if i is not None else int(s) if v is not None and s else s if s else v
+            value = next((one for one in (b, i, s) if one is not None), None if v is None else float(v))
+            if s is not None and i in (2**63 - 1, -(2**63)):
+                value = int(s)
             if is_bad(st):
                 value = None
-            elif isinstance(value, int) and i is None and b is None and s is None:
-                value = float(value)
             if st != NO_ENTRY:
                 found[tag, ns] = (value, st)
     return found
