@@ -24,6 +24,8 @@ else
     need libmodbus-dev test -e /usr/include/modbus/modbus.h # the Modbus slave that is not ours
     need nodejs command -v node                             # the OPC UA client that is not ours
     need npm command -v npm
+    need influxdb command -v influxd                        # the database that the journal is forwarded to
+    need victoria-metrics command -v victoria-metrics       # the same for dashboards
     need tshark command -v tshark                           # takes OPC UA apart: a decoder that is not ours
 fi
 
