@@ -35,15 +35,16 @@ class RecordDamaged(ValueError):
 
 
 def record_of(event: Event) -> EventRecord:
-    """An event as the journal keeps it."""
-    parts = [_HEAD.pack(_VERSION, int(event.audience), len(event.fields))]
-    for path, value in event.fields.items():
-        name, packed = _packed_path(path), variant_to_binary(value)
-        parts += (_PATH.pack(len(name)), name, _VALUE.pack(len(packed)), packed)
+    """An event as the journal keeps it; a field that cannot be encoded, a client's broken text, is left out."""
+    packed = {path: _packed(value) for path, value in event.fields.items()}
+    fields = {_packed_path(path): value for path, value in packed.items() if value is not None}
+    parts = [_HEAD.pack(_VERSION, int(event.audience), len(fields))]
+    for name, value in fields.items():
+        parts += (_PATH.pack(len(name)), name, _VALUE.pack(len(value)), value)
     return EventRecord(
         ticks_from_datetime(_plain(event, "Time")),
-        _plain(event, "SourceNode").to_string(),
-        _plain(event, "EventType").to_string(),
+        _clean(_plain(event, "SourceNode").to_string()),
+        _clean(_plain(event, "EventType").to_string()),
         b"".join(parts),
     )
 
@@ -113,7 +114,7 @@ class StoredFields(Mapping[Path, ua.Variant]):
 
 @lru_cache(maxsize=1024)
 def _packed_path(path: Path) -> bytes:
-    names = ((namespace, name.encode()) for namespace, name in path)
+    names = ((namespace, name.encode(errors="surrogatepass")) for namespace, name in path)
     return b"".join(_NAME.pack(namespace, len(name)) + name for namespace, name in names)
 
 
@@ -123,7 +124,7 @@ def _path(packed: bytes) -> Path:
     while at < len(packed):
         namespace, length = _NAME.unpack_from(packed, at)
         at += _NAME.size
-        found.append((namespace, packed[at : at + length].decode()))
+        found.append((namespace, packed[at : at + length].decode(errors="surrogatepass")))
         at += length
     return tuple(found)
 
@@ -131,6 +132,17 @@ def _path(packed: bytes) -> Path:
 @lru_cache(maxsize=1024)
 def _node_id(text: str) -> ua.NodeId:
     return ua.NodeId.from_string(text)
+
+
+def _packed(value: ua.Variant) -> bytes | None:
+    try:
+        return variant_to_binary(value)
+    except UnicodeEncodeError:
+        return None
+
+
+def _clean(text: str) -> str:
+    return text.encode(errors="replace").decode()
 
 
 def _plain(event: Event, name: str) -> Any:

@@ -42,7 +42,7 @@ def sample_of(given: ua.DataValue, point: Point, now: int) -> Sample | Refused:
     if is_bad(status):
         return Sample(None, status, ticks)
     value = _value(given.Value, point)
-    if value is None:
+    if value is None or (isinstance(value, str) and not _is_text(value)):
         return Refused(ua.StatusCodes.BadTypeMismatch)
     if is_good(status) and not _in_range(value, point):
         return Refused(ua.StatusCodes.BadOutOfRange)
@@ -66,6 +66,15 @@ def _in_range(value: Value, point: Point) -> bool:
     return point.range is None or point.range.holds(float(value))
 
 
+def _is_text(words: str) -> bool:
+    """False for what is left of bytes that were no UTF-8: nobody could store or send it."""
+    try:
+        words.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def annotation_of(given: ua.DataValue, change: Change, user: str, now: int) -> Annotation | Refused:
     """One annotation; who makes one is who is logged in, and who changes one says whose it is."""
     ticks = ticks_of(given.SourceTimestamp)
@@ -75,6 +84,8 @@ def annotation_of(given: ua.DataValue, change: Change, user: str, now: int) -> A
     if not isinstance(found, ua.Annotation):
         return Refused(ua.StatusCodes.BadTypeMismatch)
     message, author = str(found.Message or ""), str(found.UserName or "")
+    if not (_is_text(message) and _is_text(author)):
+        return Refused(ua.StatusCodes.BadTypeMismatch)
     if len(message) > _LONGEST_TEXT or len(author) > _LONGEST_TEXT:
         return Refused(ua.StatusCodes.BadOutOfRange)
     at = ticks_of(found.AnnotationTime) or now

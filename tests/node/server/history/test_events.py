@@ -190,3 +190,13 @@ def test_an_event_is_the_same_after_it_was_stored(house: House) -> None:
     assert (record.ticks, record.source) == (START, "i=2253")
     with pytest.raises(RecordDamaged):
         event_of(EventRecord(0, "i=2253", "what", record.body), house.events.types)
+
+
+async def test_a_client_s_broken_text_breaks_no_journal(house: House) -> None:
+    broken = "\udcfa"
+    tell(house, f"never {broken}")
+    tell(house, "well", source=node_id(f"xw1{broken}", NS_SITE), source_name=broken)
+    await house.journal.flush()
+    first, second = fields_of(await read(house, fields=select("SourceName", "Message", broken)))
+    assert (first[0], first[2]) == ("Server", None)
+    assert second[1].Text == "well"

@@ -4,11 +4,13 @@ from typing import Any
 import pytest
 from asyncua import ua
 
-from address_space.model import TICKS_PER_S, Value, ticks_from_datetime
+from address_space.model import TICKS_PER_S, DataType, Point, PointKind, Value, ticks_from_datetime
 from address_space.shape import NS_SITE, node_id
+from node.historian.editing import Change
 from node.roles import Caller, Role
 from node.server.event import Event
 from node.server.events import SERVER, field
+from node.server.history.given import Refused, annotation_of, sample_of
 from tests.fake_clock import START
 from tests.node.server.history.house import (
     ADMIN,
@@ -137,6 +139,7 @@ async def test_what_was_there_before_is_read_with_who_changed_it_how(house: Hous
         (sample(FIVE, None, code=0x80000000), "power", "GoodEntryInserted"),
         (sample(FIVE, "x" * 60_001, ua.VariantType.String), "note", "BadOutOfRange"),
         (sample(FIVE, moment(FIVE), ua.VariantType.DateTime), "since", "GoodEntryInserted"),
+        (sample(FIVE, "all is well", ua.VariantType.String), "note", "GoodEntryInserted"),
     ],
 )
 async def test_a_sample_has_to_fit_its_point(house: House, one: ua.DataValue, node: str, expected: str) -> None:
@@ -244,3 +247,13 @@ async def test_every_change_leaves_an_audit_event_with_old_and_new(house: House)
     for event in heard:
         missing = {path for path in event.fields if not declared.declares(event.line[0], path)}
         assert missing <= {field("StatusCodeId")}, event.line[0]  # of a later edition than the library's types
+
+
+def test_broken_text_is_refused() -> None:
+    broken = "\udcfa"
+    note = Point("note", "", "", DataType.STRING, PointKind.DATA)
+    assert sample_of(sample(FIVE, broken, ua.VariantType.String), note, START) == Refused(
+        ua.StatusCodes.BadTypeMismatch
+    )
+    given = sample(FIVE, ua.Annotation(broken, "", moment(FIVE)), ua.VariantType.ExtensionObject)
+    assert annotation_of(given, Change.INSERT, "eve", START) == Refused(ua.StatusCodes.BadTypeMismatch)
