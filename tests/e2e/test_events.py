@@ -256,6 +256,10 @@ async def test_full_queue_leaves_an_overflow_event(stage: Stage, discard_oldest:
         assert [each["Command"] for each in commands] == [f"Command{number}" for number in range(first, first + 10)]
         stage.server.command_ended("xw1", "Later", "bob", CONFIRMED)
         assert (await watcher.next())["Command"] == "Later"
+        rows = await client.get_node(IDS.Server_ServerDiagnostics_SubscriptionDiagnosticsArray).read_value()
+        counts = next(each for each in rows if each.SubscriptionId == watcher.number)
+        assert counts.EventQueueOverflowCount == 5
+        assert counts.EventNotificationsCount == 12
 
 
 async def test_filters_are_answered(stage: Stage) -> None:
