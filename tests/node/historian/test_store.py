@@ -17,15 +17,6 @@ from tests.node.historian.test_raw import Model, agree
 TAG = "xw1.power"
 
 
-@pytest.fixture
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks of 8 samples, and passes and steps of a few, so that a short test has many."""
-    monkeypatch.setattr("node.historian.compaction.BLOCK_SAMPLES", 8)
-    monkeypatch.setattr("node.historian.compaction._SMALL", 4)
-    monkeypatch.setattr("node.historian.compaction._STEP_SAMPLES", 5)
-    monkeypatch.setattr("node.historian.compaction._STEP_FRAMES", 2)
-
-
 async def break_off(journal: Journal, steps: int) -> None:
     """Begin a pass and do not end it, as a crash between two of its steps does."""
     work = Pass(journal.damage)
