@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from array import array
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from heapq import merge
@@ -261,44 +261,45 @@ def _release(connection: sqlite3.Connection, sink: str, ids: Sequence[int]) -> i
 
 
 def _decode(rows: Sequence[_Row], mark: Mark, paths: dict[int, str], damage: Damage) -> Portion:
-    tags: list[str] = []
+    tags = array("i")
     samples = Columns()
     for row in rows:
         try:
-            _decode_row(row, paths, tags, samples)
+            _decode_row(row, tags, samples)
         except FrameDamaged as error:
             damage.note(row.mark.seq, error)
         except BlockDamaged as error:
             damage.note_block(row.mark.tag, row.mark.ticks, error)
     tags, samples = _last_of_each(tags, samples)
-    return Portion(mark, tags, samples, _mark_deleted(samples))
+    # A tag without a path was never a point: nothing of it would have been written.
+    names = [paths.get(tag) or f"tag{tag}" for tag in tags]
+    return Portion(mark, names, samples, _mark_deleted(samples))
 
 
-def _decode_row(row: _Row, paths: dict[int, str], tags: list[str], samples: Columns) -> None:
+def _decode_row(row: _Row, tags: array[int], samples: Columns) -> None:
     """Append the samples of a row; raises FrameDamaged or BlockDamaged and then has appended nothing."""
     if row.blob is None:
         return
     if row.mark.tag == _LAST:
         frame = Frame(row.blob)
-        columns = frame.columns()
-        ids: Iterable[int] = frame.tags
+        columns, of = frame.columns(), frame.tags
     else:
         columns = decode(row.blob)
-        ids = repeat(row.mark.tag, len(columns))
-    # A tag without a path was never a point: nothing of it would have been written.
-    tags.extend([paths.get(tag) or f"tag{tag}" for tag in ids])
+        of = array("i", [row.mark.tag]) * len(columns)
+    tags.extend(of)
     samples.ticks.extend(columns.ticks)
     samples.values.extend(columns.values)
     samples.statuses.extend(columns.statuses)
 
 
-def _last_of_each(tags: list[str], samples: Columns) -> tuple[list[str], Columns]:
+def _last_of_each(tags: array[int], samples: Columns) -> tuple[array[int], Columns]:
     """Of samples of one tag and time only the last: not every sink keeps the order within a request."""
-    last = {key: position for position, key in enumerate(zip(tags, samples.ticks, strict=True))}
-    if len(last) == len(tags):
+    # Integers, for which the garbage collector has no work, in place of pairs.
+    keys = [(tag << 64) + ticks for tag, ticks in zip(tags, samples.ticks, strict=True)]
+    if len(set(keys)) == len(keys):
         return tags, samples
-    kept = sorted(last.values())
-    return [tags[p] for p in kept], Columns(
+    kept = sorted({key: position for position, key in enumerate(keys)}.values())
+    return array("i", [tags[p] for p in kept]), Columns(
         array("q", [samples.ticks[p] for p in kept]),
         [samples.values[p] for p in kept],
         array("I", [samples.statuses[p] for p in kept]),

@@ -26,7 +26,7 @@ _LOG = logging.getLogger(__name__)
 CLOCK_SET: Final = 133_485_408_000_000_000  # 2024-01-01 in ticks
 _CLOCK_S: Final = 5.0  # how often it is looked at until then
 # Samples that are read and sent before the next look at the newest ones.
-PORTION: Final = 20_000
+PORTION: Final = 10_000
 # So few are encoded where we are: a thread would take longer.
 _HERE: Final = 1_000
 # The cursor is written after so long or so many; each time costs a page of the disk.
@@ -147,6 +147,8 @@ class Forwarder:
         """Where to go on."""
         if self._mark is None or await self._begun_anew():
             self._mark = self._saved = await self._feed.cursor(self._id)
+            # From now on the journal knows that somebody waits for what it has.
+            await self._feed.move(self._id, self._mark)
             self._early = None
         return self._mark
 
