@@ -34,14 +34,15 @@ class Intake:
     def _full(self) -> bool:
         return self.is_closed or len(self._waiting) + len(self.writing) >= self._capacity
 
-    def put(self, slot: int, value: object, status: int, ticks: int) -> None:
-        """Accept a sample, or count it as lost; never raises for a value."""
+    def put(self, slot: int, value: object, status: int, ticks: int) -> bool:
+        """Accept a sample, or count it as lost: False then. Never raises for a value."""
         if not (value is None or isinstance(value, bool | int | float | str)) or self._full or slot in self._gaps:
             self.lost += 1
             self._gaps.setdefault(slot, ticks)
-            return
+            return False
         self._waiting.append(slot, value, status, ticks)
         self.accepted += 1
+        return True
 
     def take(self, count: int) -> Samples:
         """What a commit writes next, at most `count`: the same again until `written` was called."""

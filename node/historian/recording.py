@@ -19,7 +19,7 @@ from address_space.model import Batch, Clock, Point, PointKind, RecordingRule, S
 from drivers.profile_recording import has_deadband
 from node.historian.clock_watch import ClockWatch
 
-Put = Callable[[int, Value | None, int, int], None]  # slot, value, status, ticks
+Put = Callable[[int, Value | None, int, int], bool]  # slot, value, status, ticks; False when it was lost
 
 # Rules by the clock are looked at about this often at most, the node's clock at least every second.
 _GRAIN_S: Final = 0.1
@@ -152,7 +152,8 @@ class Recording:
             if self._is_near(slot, value, ticks, band):
                 self._hold(slot, value, ticks, band)
                 return
-            if self._release(slot) and self._is_near(slot, value, ticks, band):
+            released = self._release(slot) and status == self._statuses[slot]  # and it was not lost
+            if released and self._is_near(slot, value, ticks, band):
                 self._hold(slot, value, ticks, band)
                 return
         else:
@@ -209,7 +210,8 @@ class Recording:
         self._held[slot] = None
         self._held_ticks[slot] = 0
         self._low[slot], self._high[slot] = -inf, inf
-        self._put(slot, value, status, ticks)
+        if not self._put(slot, value, status, ticks):
+            self._statuses[slot] = _NOTHING  # nothing is to be measured by what history does not have
 
     def finish(self) -> None:
         """Record what is held back: nothing comes behind it any more."""

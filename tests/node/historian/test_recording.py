@@ -47,13 +47,16 @@ class Plant:
         )  # fmt: skip
         model = device_model("test.plant", DeviceClass.GENERIC, points)
         self.image = ProcessImage([Device("xw1", model), Device("node", node_model())], clock)
+        self.has_room = True
         self.rows: list[Row] = []
         self.plain: list[Row] = []
         self.recording = Recording(self.image, clock, self._put)
         self.image.tap(self.recording.offer)
 
-    def _put(self, slot: int, value: Value | None, status: int, ticks: int) -> None:
-        {0: self.rows, 1: self.plain}[slot].append((ticks, value, status))
+    def _put(self, slot: int, value: Value | None, status: int, ticks: int) -> bool:
+        if self.has_room:
+            {0: self.rows, 1: self.plain}[slot].append((ticks, value, status))
+        return self.has_room
 
     def answer(self, value: Value | None, status: int = 0, slot: int = 0) -> None:
         self.image.publish(Batch([slot], [value], [status], self.clock.now()))
@@ -84,6 +87,26 @@ async def test_a_deadband_holds_back_and_the_last_sample_before_a_jump_is_record
 async def test_a_flat_line_is_flat_until_shortly_before_it_jumps(clock: FakeClock) -> None:
     plant = Plant(clock, RecordingRule(deadband=1.0))
     assert seconds(await plant.answers(*[10.0] * 60, 20.0)) == [(0, 10.0), (59, 10.0), (60, 20.0)]
+
+
+async def test_what_was_lost_is_no_measure_for_what_comes(clock: FakeClock) -> None:
+    plant = Plant(clock, RecordingRule(deadband=1.0))
+    await plant.answers(0.0)
+    plant.has_room = False
+    await plant.answers(10.0)
+    plant.has_room = True
+    assert seconds(await plant.answers(10.5)) == [(0, 0.0), (2, 10.5)]
+
+
+async def test_what_was_held_back_and_is_lost_leaves_no_strange_status(clock: FakeClock) -> None:
+    plant = Plant(clock, RecordingRule(deadband=1.0))
+    await plant.answers(0.0, 0.9)
+    plant.has_room = False
+    await plant.answers(1.5, 1.6)
+    plant.has_room = True
+    rows = await plant.answers(1.7, 1.8, 9.0)
+    assert {status for _, _, status in rows} == {0}
+    assert seconds(rows) == [(0, 0.0), (4, 1.7), (5, 1.8), (6, 9.0)]
 
 
 async def test_a_slow_drift_is_recorded_by_the_band(clock: FakeClock) -> None:
