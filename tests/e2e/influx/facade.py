@@ -6,6 +6,7 @@ of newer versions, and the faults. In front of a server of version 2 it only pas
 
 import asyncio
 import json
+import ssl
 import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -35,10 +36,11 @@ class Facade:
     _runner: web.AppRunner | None = None
     _session: aiohttp.ClientSession | None = None
     port: int = 0
+    tls: ssl.SSLContext | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
     async def start(self) -> None:
         """Listen, on the same port as before."""
@@ -47,9 +49,10 @@ class Facade:
         app.router.add_post("/api/v2/write", self._write)
         app.router.add_post("/write", self._no_such)
         app.router.add_get("/query", self._query)
+        app.router.add_post("/query", self._query)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True, ssl_context=self.tls)
         await site.start()
         if not self.port:
             self.port = self._runner.addresses[0][1]
