@@ -58,7 +58,7 @@ def first_unmet(
 
 def points_of(conditions: Iterable[Condition]) -> tuple[str, ...]:
     """Points that the conditions look at, each once, in their order."""
-    return tuple(dict.fromkeys(condition.point for condition in conditions))
+    return tuple(dict.fromkeys([condition.point for condition in conditions]))
 
 
 def describe(model: DeviceModel, samples: Mapping[str, Sample]) -> str:
