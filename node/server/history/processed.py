@@ -37,6 +37,7 @@ from node.server.reading import Stamps
 MOST_INTERVALS: Final = 100_000  # of one node
 MOST_TIMES: Final = 20_000  # of one request; a continuation point keeps them
 _AT_ONCE: Final = 256  # results between which others get a turn
+_TIMES_AT_ONCE: Final = 500  # that are worked out in one go: some milliseconds
 
 AGGREGATES: Final[Mapping[int, Aggregate]] = {
     int(getattr(ua.ObjectIds, f"AggregateFunction_{aggregate.value}")): aggregate for aggregate in Aggregate
@@ -122,7 +123,8 @@ class ProcessedRead:
             annotations=annotations,
             cancelled=lambda: work.over,
         )
-        page = await _page(results, self.most, work)
+        page = Columns()
+        await _fill(page, results, self.most, work)
         left = self.intervals.behind(len(page))
         rest = None if left is None else replace(self, intervals=left)
         return Part(history_data(page, self._data_type, stamps), rest)
@@ -152,23 +154,26 @@ class AtTimeRead:
 
     async def part(self, stamps: Stamps, work: Work) -> Part:
         """As Reading."""
-        results = at_time(
-            self.archive.history,
-            self.target.tag,
-            self.times[self.given : self.given + self.most],
-            configuration=self.configuration,
-            use_simple_bounds=self.simple_bounds,
-            cancelled=lambda: work.over,
-        )
-        page = await _page(results, self.most, work)
-        given = self.given + len(page)
+        page, given = Columns(), self.given
+        most = min(self.given + self.most, len(self.times))
+        while given < most and not (page and work.spent):
+            results = at_time(
+                self.archive.history,
+                self.target.tag,
+                self.times[given : min(given + _TIMES_AT_ONCE, most)],
+                configuration=self.configuration,
+                use_simple_bounds=self.simple_bounds,
+                cancelled=lambda: work.over,
+            )
+            await _fill(page, results, self.most, work)
+            given = self.given + len(page)
+            await asyncio.sleep(0)
         rest = replace(self, given=given) if given < len(self.times) else None
         return Part(history_data(page, self.target.data_type, stamps), rest)
 
 
-async def _page(results: AsyncGenerator[Result, None], most: int, work: Work) -> Columns:
-    """Results until there are enough, or until the request's time is over. Raises NodeRefused and as Work.wait."""
-    page = Columns()
+async def _fill(page: Columns, results: AsyncGenerator[Result, None], most: int, work: Work) -> None:
+    """Add results until there are enough, or the request's time is over. Raises NodeRefused and as Work.wait."""
     try:
         async with aclosing(results):
             async for result in results:
@@ -184,7 +189,6 @@ async def _page(results: AsyncGenerator[Result, None], most: int, work: Work) ->
         raise TookTooLong from None
     except AggregateError as error:
         raise NodeRefused(_STATUSES.get(type(error), ua.StatusCodes.BadInvalidArgument)) from error
-    return page
 
 
 # --- requests
@@ -197,7 +201,7 @@ def intervals_of(details: ua.ReadProcessedDetails) -> Intervals:
     if first is None or last is None or first == last or not 0 <= ms < float("inf"):
         raise NodeRefused(ua.StatusCodes.BadInvalidArgument)
     # Longer than everything there is stands for one interval; a fraction of a tick for a tick.
-    interval = min(round(ms * TICKS_PER_MS), abs(last - first))
+    interval = round(min(ms * TICKS_PER_MS, abs(last - first)))
     intervals = Intervals(first, last, max(interval, 1) if ms else 0)
     if intervals.count > MOST_INTERVALS:
         raise NodeRefused(ua.StatusCodes.BadTooManyOperations)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from array import array
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from asyncua import ua
@@ -48,6 +49,17 @@ ANSWER_VALUES: Final = 100_000  # of all nodes of a request; what a page of a no
 
 # Begins the read of one node; `at` is its place in the request. Raises NodeRefused.
 _Begin = Callable[[ua.HistoryReadValueId, int], Reading]
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What all nodes of a request have in common; `kinds` are those whose continuation points it may have."""
+
+    kinds: frozenset[str]
+    begin: _Begin
+    caller: Caller
+    stamps: Stamps
+    work: Work
 
 
 class HistoryReader:
@@ -92,9 +104,10 @@ class HistoryReader:
             raise ServiceRefused(ua.StatusCodes.BadTimestampsToReturnInvalid)
         kinds, begin = self._beginning(details, len(items), caller)
         work = Work(session, handle, self._clock, hint_s)
+        request = _Request(kinds, begin, caller, wanted, work)
         self._running.add(work)
         try:
-            return [await self._one(item, at, kinds, begin, wanted, work) for at, item in enumerate(items)]
+            return [await self._one(item, at, request) for at, item in enumerate(items)]
         finally:
             self._running.discard(work)
 
@@ -112,14 +125,12 @@ class HistoryReader:
             return _result(ua.StatusCodes.BadContinuationPointInvalid)
         return _result(ua.StatusCodes.Good)
 
-    async def _one(
-        self, item: ua.HistoryReadValueId, at: int, kinds: frozenset[str], begin: _Begin, wanted: Stamps, work: Work
-    ) -> ua.HistoryReadResult:
+    async def _one(self, item: ua.HistoryReadValueId, at: int, request: _Request) -> ua.HistoryReadResult:
+        wanted, work = request.stamps, request.work
         work.check()
         token = item.ContinuationPoint
         try:
-            fresh = begin(item, at) if not token else None
-            read = fresh or self._taken(item, kinds, work.session)
+            read = self._taken(item, request) if token else request.begin(item, at)
         except NodeRefused as refused:
             return _result(refused.status)
         try:
@@ -141,14 +152,19 @@ class HistoryReader:
             answer.ContinuationPoint = ua.ByteString(self._points.add(work.session, part.rest))
         return answer
 
-    def _taken(self, item: ua.HistoryReadValueId, kinds: frozenset[str], session: Holder) -> Reading:
-        """The read behind a continuation point. Raises NodeRefused."""
-        token = item.ContinuationPoint
+    def _taken(self, item: ua.HistoryReadValueId, request: _Request) -> Reading:
+        """The read behind a continuation point, if the user of now may have it. Raises NodeRefused."""
+        token, session = item.ContinuationPoint, request.work.session
         found = self._points.take(session, token)
-        if found is None or found.node_id != item.NodeId or found.kind not in kinds:
-            if found is not None:
-                self._points.restore(session, token, found)
+        if found is None:
             raise NodeRefused(ua.StatusCodes.BadContinuationPointInvalid)
+        if found.node_id != item.NodeId or found.kind not in request.kinds:
+            self._points.restore(session, token, found)
+            raise NodeRefused(ua.StatusCodes.BadContinuationPointInvalid)
+        if not isinstance(found, EventRead):
+            self._nodes.read(item, request.caller)
+        elif found.role > request.caller.role:  # another user has logged in since
+            raise NodeRefused(ua.StatusCodes.BadUserAccessDenied)
         return found
 
     def _failed(self, error: HistoryUnavailable) -> None:

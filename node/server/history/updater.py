@@ -19,6 +19,7 @@ from node.server.history.nodes import HistoryNodes, Target
 from node.server.history.part import NodeRefused
 from node.server.history.span import ticks_of
 from node.server.history.update_audit import UpdateAudit
+from node.server.tasks import in_slices
 
 _S: Final = ua.StatusCodes
 _WRITTEN: Final = {
@@ -73,7 +74,7 @@ class HistoryUpdater:
         """Insert, replace or update samples."""
         change = _change(details, allowed=(Change.INSERT, Change.REPLACE, Change.UPDATE))
         now = self._clock.now()
-        given = [sample_of(each, target.point, now) for each in _filled(details.UpdateValues)]
+        given = await in_slices(_filled(details.UpdateValues), lambda each: sample_of(each, target.point, now))
         samples = Columns()
         for each in given:
             if isinstance(each, Sample):
@@ -90,7 +91,9 @@ class HistoryUpdater:
         """Insert, replace, update or delete annotations."""
         change = _change(details, allowed=tuple(Change))
         now = self._clock.now()
-        given = [annotation_of(each, change, caller.user, now) for each in _filled(details.UpdateValues)]
+        given = await in_slices(
+            _filled(details.UpdateValues), lambda each: annotation_of(each, change, caller.user, now)
+        )
         annotations = [each for each in given if isinstance(each, Annotation)]
         edited = await editor.annotate(target.tag, annotations, change) if annotations else []
         results = _merged(given, edited)

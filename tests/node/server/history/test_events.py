@@ -200,3 +200,14 @@ async def test_a_client_s_broken_text_breaks_no_journal(house: House) -> None:
     first, second = fields_of(await read(house, fields=select("SourceName", "Message", broken)))
     assert (first[0], first[2]) == ("Server", None)
     assert second[1].Text == "well"
+
+
+async def test_a_page_goes_on_only_for_a_user_who_might_have_begun_it(house: House) -> None:
+    await four(house)
+    first = await read(house, count=2, caller=ADMIN)
+    token = first.ContinuationPoint
+    assert status(await read(house, count=2, caller=CALLER, token=token)) == "BadUserAccessDenied"
+    first = await read(house, count=2, caller=CALLER)
+    assert messages(first) == EVERYTHING[:2]
+    first = await read(house, count=1, caller=CALLER)
+    assert messages(await read(house, count=1, caller=ADMIN, token=first.ContinuationPoint)) == EVERYTHING[1:2]

@@ -127,7 +127,7 @@ async def test_annotations_are_counted_where_they_are_kept(house: House) -> None
         ),
         (FIVE, FIVE + MINUTE, 1000.0, AVERAGE, {"PercentDataGood": 101}, "BadAggregateConfigurationRejected"),
         (FIVE, FIVE + MINUTE, float("inf"), AVERAGE, None, "BadInvalidArgument"),
-        (FIVE, FIVE + MINUTE, 1e300, AVERAGE, None, "Good"),
+        (FIVE, FIVE + MINUTE, 1e308, AVERAGE, None, "Good"),
     ],
 )  # fmt: skip
 async def test_what_makes_no_sense_is_refused_per_node(
