@@ -15,7 +15,7 @@ from node.historian.frame import Frame, FrameDamaged
 _LOG = logging.getLogger(__name__)
 
 SCHEMA_VERSION: Final = 2
-_APPLICATION_ID: Final = 0x474E_4A31  # "GNJ1", so that `file` and we know whose database it is
+APPLICATION_ID: Final = 0x474E_4A31  # "GNJ1", so that `file` and we know whose database it is
 LOG_PAGES: Final = 1_000  # SQLite's own default
 LOG_PAGES_SD: Final = 4_000  # pages that many commits touch are written into the file a quarter as often
 _PAGE: Final = 4_096
@@ -108,7 +108,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     (owner,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if tables and owner != _APPLICATION_ID:
+    if tables and owner != APPLICATION_ID:
         raise WrongDatabase(f"{path} is a database, but no journal of gridnode: move it away")
     if tables and not 1 <= version <= SCHEMA_VERSION:
         raise WrongDatabase(
@@ -124,7 +124,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA temp_store = MEMORY")
     if not tables:
         connection.executescript(
-            f"BEGIN IMMEDIATE; {_SCHEMA} {_SINCE_2} PRAGMA application_id = {_APPLICATION_ID};"
+            f"BEGIN IMMEDIATE; {_SCHEMA} {_SINCE_2} PRAGMA application_id = {APPLICATION_ID};"
             f" PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
         )
     elif version == 1:

@@ -70,12 +70,16 @@ class Feed(Protocol):
         """Where a sink goes on; START for a new one."""
         ...
 
-    async def move(self, sink: str, mark: Mark) -> None:
-        """Everything up to `mark` is in the sink. A cursor never goes back."""
+    async def move(self, sink: str, mark: Mark, known: Mark = START) -> None:
+        """Everything up to `mark` is in the sink. A cursor never goes back by this.
+
+        It does not move when it stands before `known`, where the caller believes it: somebody has set it back, and
+        what lies behind it is to be sent again.
+        """
         ...
 
-    async def quarantine(self, sink: str, lines: Sequence[tuple[str, str]], mark: Mark) -> None:
-        """Keep (line, reason) pairs and move the cursor in one commit; the oldest go when there are too many."""
+    async def quarantine(self, sink: str, lines: Sequence[tuple[str, str]], mark: Mark, known: Mark = START) -> None:
+        """Keep (line, reason) pairs and `move` in one commit; the oldest go when there are too many."""
         ...
 
     async def quarantined(self, sink: str | None = None, *, limit: int = 1000) -> list[Quarantined]:

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 # Lines kept for people, of all sinks: the oldest go, they are counted by the sink.
 QUARANTINE_LINES: Final = 10_000
-_LINE_CHARS: Final = 4_000  # a longer line is kept in part
+LINE_CHARS: Final = 4_000  # a longer line is kept in part
 # How many frames or blocks are looked at to tell how many samples a row has.
 _LOOK: Final = 64
 _LAST: Final = START.tag  # of a mark behind a whole frame
@@ -86,13 +86,13 @@ class FeedReader:
         """See `Feed.cursor`."""
         return await self._hops.read_disk(partial(_cursor, sink=sink))
 
-    async def move(self, sink: str, mark: Mark) -> None:
+    async def move(self, sink: str, mark: Mark, known: Mark = START) -> None:
         """See `Feed.move`."""
-        await self._hops.on_disk(partial(_move, sink=sink, mark=mark, now=self._clock.now()))
+        await self._hops.on_disk(partial(_move, sink=sink, mark=mark, known=known, now=self._clock.now()))
 
-    async def quarantine(self, sink: str, lines: Sequence[tuple[str, str]], mark: Mark) -> None:
+    async def quarantine(self, sink: str, lines: Sequence[tuple[str, str]], mark: Mark, known: Mark = START) -> None:
         """See `Feed.quarantine`."""
-        work = partial(_quarantine, sink=sink, lines=lines, mark=mark, now=self._clock.now())
+        work = partial(_quarantine, sink=sink, lines=lines, mark=mark, known=known, now=self._clock.now())
         await self._hops.on_disk(work)
 
     async def quarantined(self, sink: str | None = None, *, limit: int = 1000) -> list[Quarantined]:
@@ -206,25 +206,26 @@ def _cursor(connection: sqlite3.Connection, sink: str) -> Mark:
     return Mark(*row) if row is not None else START
 
 
-def _move(connection: sqlite3.Connection, sink: str, mark: Mark, now: int) -> None:
+def _move(connection: sqlite3.Connection, sink: str, mark: Mark, known: Mark, now: int) -> None:
     with Transaction(connection):
-        _put_cursor(connection, sink, mark, now)
+        _put_cursor(connection, sink, mark, known, now)
 
 
-def _put_cursor(connection: sqlite3.Connection, sink: str, mark: Mark, now: int) -> None:
+def _put_cursor(connection: sqlite3.Connection, sink: str, mark: Mark, known: Mark, now: int) -> None:
     # A mark that no frame has reached is that of another file, which this one was begun in place of.
     if mark.seq > _newest(connection).seq:
         return
     connection.execute(
         "INSERT INTO cursor (sink, seq, tag, ticks, updated) VALUES (?, ?, ?, ?, ?) ON CONFLICT (sink) DO UPDATE SET"
         " seq = excluded.seq, tag = excluded.tag, ticks = excluded.ticks, updated = excluded.updated"
-        " WHERE (excluded.seq, excluded.tag, excluded.ticks) > (cursor.seq, cursor.tag, cursor.ticks)",
-        (sink, mark.seq, mark.tag, mark.ticks, now),
+        " WHERE (excluded.seq, excluded.tag, excluded.ticks) > (cursor.seq, cursor.tag, cursor.ticks)"
+        " AND (cursor.seq, cursor.tag, cursor.ticks) >= (?, ?, ?)",
+        (sink, mark.seq, mark.tag, mark.ticks, now, known.seq, known.tag, known.ticks),
     )
 
 
 def _quarantine(
-    connection: sqlite3.Connection, sink: str, lines: Sequence[tuple[str, str]], mark: Mark, now: int
+    connection: sqlite3.Connection, sink: str, lines: Sequence[tuple[str, str]], mark: Mark, known: Mark, now: int
 ) -> None:
     with Transaction(connection):
         connection.executemany(
@@ -234,11 +235,11 @@ def _quarantine(
         connection.execute(
             "DELETE FROM quarantine WHERE id <= (SELECT max(id) FROM quarantine) - ?", (QUARANTINE_LINES,)
         )
-        _put_cursor(connection, sink, mark, now)
+        _put_cursor(connection, sink, mark, known, now)
 
 
 def _kept(text: str) -> str:
-    return text[:_LINE_CHARS].encode("utf-8", "replace").decode()
+    return text[:LINE_CHARS].encode("utf-8", "replace").decode()
 
 
 def _quarantined(connection: sqlite3.Connection, sink: str | None, limit: int) -> list[Quarantined]:

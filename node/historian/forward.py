@@ -127,7 +127,7 @@ class Forwarder:
         if await self._begun_anew():
             return
         if delivered.refused:
-            await self._feed.quarantine(self._id, delivered.refused, portion.mark)
+            await self._feed.quarantine(self._id, delivered.refused, portion.mark, self._saved)
             self._kept(portion.mark)
         self._mark = portion.mark
         self.report.delivered(delivered.stored, len(delivered.refused), delivered.too_old)
@@ -148,7 +148,7 @@ class Forwarder:
         if self._mark is None or await self._begun_anew():
             self._mark = self._saved = await self._feed.cursor(self._id)
             # From now on the journal knows that somebody waits for what it has.
-            await self._feed.move(self._id, self._mark)
+            await self._feed.move(self._id, self._mark, self._saved)
             self._early = None
         return self._mark
 
@@ -161,7 +161,7 @@ class Forwarder:
 
     async def _save(self) -> None:
         if self._mark is not None and self._mark > self._saved:
-            await self._feed.move(self._id, self._mark)
+            await self._feed.move(self._id, self._mark, self._saved)
             self._kept(self._mark)
 
     def _kept(self, mark: Mark) -> None:

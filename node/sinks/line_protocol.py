@@ -11,6 +11,7 @@ longer counts. A text that was cut has `cut`, its length in bytes before.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from address_space.model import Status, Value, is_bad
@@ -36,6 +37,11 @@ _LATEST: Final = _EPOCH + _NS_MAX // _TICK_NS
 
 _TAG_ESCAPES: Final = str.maketrans({" ": r"\ ", ",": r"\,", "=": r"\="})
 _TEXT_ESCAPES: Final = str.maketrans({'"': r"\"", "\\": r"\\"})
+_TAG_ESCAPED: Final = re.compile(r"\\([ ,=])")
+_TAG_VALUE: Final = r"(?:\\[ ,=]|[^ ,=])+"
+_PLACE: Final = re.compile(
+    rf"{MEASUREMENT},device={_TAG_VALUE},node=({_TAG_VALUE}),site={_TAG_VALUE} [a-z]+=.* (-?[0-9]{{1,19}})", re.DOTALL
+)
 # What stands for a Good or Uncertain status where there is no value: nothing was measured, or no finite number.
 _NO_VALUE: Final = int(Status.BAD_NO_DATA)
 _NOT_FINITE: Final = int(Status.BAD_SENSOR_FAILURE)
@@ -56,6 +62,12 @@ def escape_tag(value: str) -> str:
     if not value or value.endswith("\\") or not value.isprintable():
         raise ValueError(f"{value!r} cannot be a tag: it is empty, ends with \\ or has control characters")
     return value.translate(_TAG_ESCAPES)
+
+
+def place_of(line: str) -> tuple[str, int] | None:
+    """Tag and ticks of a whole line that LineEncoder made; None for anything else."""
+    found = _PLACE.fullmatch(line)
+    return None if found is None else (_TAG_ESCAPED.sub(r"\1", found[1]), ticks_from_ns(int(found[2])))
 
 
 class LineEncoder:
