@@ -212,8 +212,11 @@ def _move(connection: sqlite3.Connection, sink: str, mark: Mark, known: Mark, no
 
 
 def _put_cursor(connection: sqlite3.Connection, sink: str, mark: Mark, known: Mark, now: int) -> None:
-    # A mark that no frame has reached is that of another file, which this one was begun in place of.
+    # A mark that no frame has reached is that of another file, which this one was begun in place of; so is one of a
+    # sink that this file does not know.
     if mark.seq > _newest(connection).seq:
+        return
+    if known > START and connection.execute("SELECT 1 FROM cursor WHERE sink = ?", (sink,)).fetchone() is None:
         return
     connection.execute(
         "INSERT INTO cursor (sink, seq, tag, ticks, updated) VALUES (?, ?, ?, ?, ?) ON CONFLICT (sink) DO UPDATE SET"

@@ -134,6 +134,8 @@ async def test_a_cursor_is_kept_and_never_goes_back_nor_behind_what_is_there(tmp
         await feed.move("central", Mark(3, 1, 5))
         await feed.move("central", Mark(99))
         assert await feed.cursor("central") == Mark(3)
+        # A sink that has been elsewhere before: this is not the file that it has read.
+        await feed.move("other", Mark(4), Mark(2))
         assert await feed.cursor("other") == START
     async with recording(path, clock) as (_, journal):
         assert await feed_of(journal, clock).cursor("central") == Mark(3)
