@@ -347,7 +347,7 @@ class Connection(asyncio.Protocol):
             text = f"buffers of less than {limits.smallest_chunk_bytes} bytes"
             raise BadMessage(ua.StatusCodes.BadTcpNotEnoughResources, text)
         self.hello_url = hello.EndpointUrl or ""
-        if len(self.hello_url.encode()) > _URL_MAX_BYTES:
+        if len(self.hello_url.encode("utf-8", "surrogateescape")) > _URL_MAX_BYTES:
             raise BadMessage(ua.StatusCodes.BadTcpEndpointUrlInvalid, "an EndpointUrl that is too long")
         self._max_response_bytes = hello.MaxMessageSize
         self._max_response_chunks = hello.MaxChunkCount

@@ -54,6 +54,26 @@ async def test_a_response_is_not_larger_than_the_session_takes(stage: Stage, att
         await raw.close()
 
 
+async def test_a_session_whose_name_is_no_text_harms_nobody(stage: Stage) -> None:
+    raw = await RawClient.connect(stage.server.port)
+    try:
+        await raw.open()
+        create = ua.CreateSessionRequest()
+        create.Parameters.SessionName = "\udcff\udcfe"
+        create.Parameters.EndpointUrl = "opc.tcp://\udcff:4840"
+        token = (await raw.ask(create)).Parameters.AuthenticationToken
+        await raw.ask(ua.ActivateSessionRequest(), token)
+        summary = ua.NodeId(ua.ObjectIds.Server_ServerDiagnostics_SessionsDiagnosticsSummary)
+        async with stage.client("ada") as client:
+            for node in await client.get_node(summary).get_children():
+                await node.read_display_name()
+                for child in await node.get_children():
+                    if await child.read_node_class() is ua.NodeClass.Variable:
+                        await child.read_value()
+    finally:
+        await raw.close()
+
+
 async def test_items_are_bounded_for_a_subscription_and_for_a_session(stage: Stage) -> None:
     async with stage.client("ann") as client:
         first, second = await Asker.make(client), await Asker.make(client)

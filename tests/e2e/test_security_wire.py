@@ -77,6 +77,10 @@ BEFORE_HELLO = {
     "a channel": (opening(), CODES.BadTcpMessageTypeInvalid),
     "a message": (frame(b"MSG", b"\0" * 40), CODES.BadTcpMessageTypeInvalid),
     "an end": (frame(b"CLO", b"\0" * 40), CODES.BadTcpMessageTypeInvalid),
+    "a long address of bytes that are no text": (
+        hello(EndpointUrl="opc.tcp://" + "\udcff" * 4_096),
+        CODES.BadTcpEndpointUrlInvalid,
+    ),
     "a long address": (hello(EndpointUrl="opc.tcp://" + "x" * 4_096), CODES.BadTcpEndpointUrlInvalid),
     "half of hello": (hello()[:4] + struct.pack("<I", 20) + hello()[8:20], CODES.BadDecodingError),
     "an empty hello": (frame(b"HEL", b""), CODES.BadDecodingError),
