@@ -55,6 +55,7 @@ from node.server.sessions import SessionTable
 from node.server.space_cache import SpaceCache
 from node.server.standard_values import StandardValues
 from node.server.subscription_service import SubscriptionService
+from node.server.system_events import SystemEvents
 from node.server.tasks import TaskSet
 from node.server.withdrawal import withdraw_what_is_not_offered
 from node.server.witness import Witness
@@ -277,6 +278,7 @@ class OpcUaServer:
         if archive is not None and archive.events is not None:
             log = archive.events
             events.recorder = lambda event: log.offer_event(record_of(event))
+        self._tasks.start(SystemEvents(self._image, events, clock).run(), "system events")
         self._pki.trust.refused = self._pki.user_trust.refused = audit.certificate_refused
         self._reload = Reload(
             self._pki,
