@@ -28,6 +28,8 @@ _HEAD: Final = struct.Struct("<BBH")
 _PATH: Final = struct.Struct("<H")
 _VALUE: Final = struct.Struct("<I")
 _NAME: Final = struct.Struct("<HH")
+_LONGEST_NAME: Final = 512  # characters; no event here has one that is longer
+_MOST_NAMESPACES: Final = 0xFFFF
 
 
 class RecordDamaged(ValueError):
@@ -93,6 +95,8 @@ class StoredFields(Mapping[Path, ua.Variant]):
 
     def packed(self, path: Path) -> bytes | None:
         """A field as it is sent; None when the event does not have it."""
+        if any(len(name) > _LONGEST_NAME or not 0 <= namespace <= _MOST_NAMESPACES for namespace, name in path):
+            return None  # a client's invention, and nothing that should be kept
         place = self._places.get(_packed_path(path))
         return None if place is None else self._body[place[0] : place[1]]
 
