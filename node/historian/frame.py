@@ -1,6 +1,7 @@
 """Frames: the samples of one commit as bytes. Pure: no file, no clock.
 
-Header (magic, count, bytes of text, crc32 of all that follows), then little-endian columns: tag i32, ticks i64,
+Header (magic, count, bytes of text, crc32 of all that follows), then the body, compressed when that helps: a third of
+the bytes is a page less in the write-ahead log with each commit. The body is little-endian columns: tag i32, ticks i64,
 kind u8, value 8 bytes, status u32, and the text that string cells point into. Samples are grouped by tag, so that
 one tag is found by bisection; within a tag they keep the order in which they came.
 """
@@ -14,12 +15,15 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, Final
-from zlib import crc32
+from zlib import compress, crc32, decompress
+from zlib import error as ZlibError  # noqa: N812 - zlib names its exception in lower case
 
 from address_space.model import Value
 from node.historian.history import Columns
 
 _MAGIC: Final = b"GNF1"
+_PACKED: Final = b"GNZ1"  # the body is compressed by zlib
+_LEVEL: Final = 1  # higher ones take twice the time for 5 % less
 _HEADER: Final = struct.Struct("<4sIII")
 _TEXT_CELL: Final = struct.Struct("<II")  # offset and length in the text
 # Bytes per sample: tag, ticks, kind, value, status.
@@ -144,7 +148,16 @@ def encode(tags: Sequence[int], ticks: Sequence[int], values: Sequence[Value | N
             cells.text,
         )
     )
-    return _HEADER.pack(_MAGIC, len(tags), len(cells.text), crc32(body)) + body
+    packed = compress(body, _LEVEL)
+    magic, payload = (_PACKED, packed) if len(packed) < len(body) else (_MAGIC, body)
+    return _HEADER.pack(magic, len(tags), len(cells.text), crc32(payload)) + payload
+
+
+def _unpacked(payload: bytes) -> bytes:
+    try:
+        return decompress(payload)
+    except ZlibError as error:
+        raise FrameDamaged(f"cannot be decompressed: {error}") from error
 
 
 class Frame:
@@ -156,12 +169,14 @@ class Frame:
         if len(blob) < _HEADER.size:
             raise FrameDamaged(f"{len(blob)} bytes are no frame")
         magic, count, text, crc = _HEADER.unpack_from(blob)
-        if magic != _MAGIC:
+        if magic not in (_MAGIC, _PACKED):
             raise FrameDamaged(f"starts with {magic!r} instead of {_MAGIC!r}")
-        if len(blob) != _HEADER.size + count * _SAMPLE + text:
-            raise FrameDamaged(f"has {len(blob)} bytes, its header says {_HEADER.size + count * _SAMPLE + text}")
         if crc32(memoryview(blob)[_HEADER.size :]) != crc:
             raise FrameDamaged("the check sum is wrong")
+        if magic == _PACKED:
+            blob = blob[: _HEADER.size] + _unpacked(blob[_HEADER.size :])
+        if len(blob) != _HEADER.size + count * _SAMPLE + text:
+            raise FrameDamaged(f"has {len(blob)} bytes, its header says {_HEADER.size + count * _SAMPLE + text}")
         self._blob = blob
         self._count: int = count
         self._tags = _column("i", blob[_HEADER.size : _HEADER.size + 4 * count])

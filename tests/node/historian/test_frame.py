@@ -1,5 +1,6 @@
 import math
 import struct
+import zlib
 
 import pytest
 from hypothesis import given
@@ -63,12 +64,22 @@ def test_what_is_no_value_is_refused() -> None:
         encode([1], [0], [b"x"], [0])  # type: ignore[list-item]
 
 
+BODY = struct.pack("<ii qq BB IIq II", 1, 2, 3, 7, 5, 1, 0, 2, 1, 1, 0x80000000) + "é".encode()
+
+
 def test_the_bytes_on_disk_are_those_of_the_layout() -> None:
     """Written by hand: a later version must still read what this one wrote."""
     blob = encode([2, 1], [7, 3], [True, "é"], [0x80000000, 1])
-    body = struct.pack("<ii qq BB IIq II", 1, 2, 3, 7, 5, 1, 0, 2, 1, 1, 0x80000000) + "é".encode()
-    assert blob[16:] == body
-    assert blob[:12] == b"GNF1" + struct.pack("<II", 2, 2)
+    assert zlib.decompress(blob[16:]) == BODY
+    assert blob[:12] == b"GNZ1" + struct.pack("<II", 2, 2)
+
+
+def test_a_body_that_is_not_compressed_is_read_too() -> None:
+    """As they were written before, and are where compression does not help."""
+    frame = Frame(b"GNF1" + struct.pack("<III", 2, 2, zlib.crc32(BODY)) + BODY)
+    assert frame.of(1).values == ["é"]
+    assert frame.of(2).values == [True]
+    assert encode([1], [2**62 + 12345], [2.0**0.5], [0x12345678])[:4] == b"GNF1"
 
 
 def test_not_a_number_keeps_its_bits() -> None:

@@ -1,6 +1,7 @@
 import asyncio
 import logging
 import math
+import random
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
@@ -155,6 +156,11 @@ async def test_only_the_owner_can_read_the_file(tmp_path: Path, clock: FakeClock
 # --- what breaks
 
 
+def noise(size: int) -> str:
+    """A text that takes its place on a disk also when it is compressed."""
+    return random.randbytes(size // 2).hex()
+
+
 async def fill_disk(journal: Journal) -> None:
     """Leave no page free: what is written from now on finds the disk full."""
     assert journal._disk.writing is not None
@@ -174,7 +180,7 @@ async def test_a_full_disk_is_said_once_and_costs_nothing_while_memory_lasts(
         await fill_disk(journal)
         caplog.clear()
         for number in range(5):
-            record(image, "text", START + number, f"{number}" * 10_000)
+            record(image, "text", START + number, noise(10_000))
             assert not await journal.flush()
         assert [r.levelno for r in caplog.records if r.name.startswith("node")] == [logging.WARNING] + [
             logging.DEBUG
@@ -198,7 +204,7 @@ async def test_when_memory_is_full_too_the_newest_are_lost_counted_and_marked(tm
         await journal.flush()
         await fill_disk(journal)
         for number in range(25):
-            record(image, "text", START + number, f"{number}" * 1_000)
+            record(image, "text", START + number, noise(1_000))
         assert not await journal.flush()
         assert journal.lost == 15
         assert shown(journal, "journal_lost") == 15

@@ -26,7 +26,7 @@ from node.historian.retention_rule import MIN_BYTES, Budget, RetentionRule, When
 from node.historian.writer import DATA_LOST
 from tests.fake_clock import START, FakeClock
 from tests.node.historian.plant import make_image, record, rows
-from tests.node.historian.test_journal import fill_disk, free_disk, shown
+from tests.node.historian.test_journal import fill_disk, free_disk, noise, shown
 
 GB = 1_000_000_000
 DAY_S = 86_400
@@ -43,7 +43,7 @@ async def keeping(path: Path, clock: FakeClock, **options: Any) -> AsyncIterator
         await journal.stop()
 
 
-async def fill(image: ProcessImage, journal: Journal, clock: FakeClock, blocks: int, *, size: int = 100) -> None:
+async def fill(image: ProcessImage, journal: Journal, clock: FakeClock, blocks: int, *, size: int = 150) -> None:
     """Record incompressible texts, a block of them at a time, an hour each."""
     rng = random.Random(image.sources[0])
     for _ in range(blocks):
@@ -301,7 +301,7 @@ async def test_a_full_disk_is_freed_without_a_human(tmp_path: Path, clock: FakeC
     async with keeping(tmp_path / "h.db", clock) as (image, journal, keeper):
         await fill(image, journal, clock, 8)
         await fill_disk(journal)
-        record(image, "text", clock.now(), "x" * 400_000)
+        record(image, "text", clock.now(), noise(400_000))
         assert not await journal.flush()
         assert shown(journal, "journal_state") == JournalState.FAILING
         await keeper.look()
@@ -372,7 +372,7 @@ async def test_a_partition_that_others_filled_to_the_last_byte(small_disk: Path,
         assert caught.value.errno == errno.ENOSPC
         before = journal.acknowledged
         for number in range(40):
-            record(image, "text", clock.now(), f"{number}" * 20_000)
+            record(image, "text", clock.now(), noise(40_000))
             clock.step_wall(1)
             await journal.flush()
             await keeper.look()
