@@ -371,7 +371,7 @@ async def test_a_partition_that_others_filled_to_the_last_byte(small_disk: Path,
         os.close(others)
         assert caught.value.errno == errno.ENOSPC
         before = journal.acknowledged
-        for number in range(40):
+        for _ in range(40):
             record(image, "text", clock.now(), noise(40_000))
             clock.step_wall(1)
             await journal.flush()
