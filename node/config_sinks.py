@@ -43,6 +43,8 @@ def _sink(draft: Draft, sink_id: str, entry: SinkEntry) -> InfluxConfig | None:
         draft.warn((*path, "user"), "2.x has tokens, not users with passwords, for programs")
     token = _secret(draft, sink_id, entry, "token")
     password = _secret(draft, sink_id, entry, "password")
+    if ":" in entry.user:
+        draft.add((*path, "user"), "must not have a colon, which HTTP keeps for itself")
     if entry.user and password is None:
         draft.add((*path, "user"), "needs password_file or password_env beside it")
     if password is not None and not entry.user:

@@ -19,6 +19,7 @@ from node.sinks.base import (
     Lines,
     Misconfigured,
     Poison,
+    Retry,
     Sink,
     SinkConfig,
     SinkError,
@@ -94,10 +95,13 @@ class Delivery:
         work.parts += [part[cut:], part[:cut]]
 
     async def attempt(self, lines: Lines) -> bool:
-        """Send lines once, for whoever wants to see them early; True when all are stored."""
-        for start in range(0, len(lines.texts), self._limit):
-            answer = await self._send(lines.texts[start : start + self._limit])
-            if not isinstance(answer, Stored):
+        """Send lines once, for whoever wants to see them early; False when the sink takes nothing now.
+
+        What it refuses is not sorted out here.
+        """
+        step = self._limit
+        for start in range(0, len(lines.texts), step):
+            if isinstance(await self._send(lines.texts[start : start + step]), Retry | Misconfigured):
                 return False
         return True
 

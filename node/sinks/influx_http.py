@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 import ssl
@@ -51,7 +52,8 @@ class Credentials:
         if self.token:
             return {"Authorization": f"Token {self.token}"}
         if self.user:
-            return {"Authorization": aiohttp.BasicAuth(self.user, self.password, "utf-8").encode()}
+            pair = f"{self.user}:{self.password}".encode()  # RFC 7617
+            return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
         return {}
 
     @property

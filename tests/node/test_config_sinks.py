@@ -105,6 +105,7 @@ def test_a_bucket_of_1x_may_name_its_retention_policy(tmp_path: Path) -> None:
         ("    token_env: A\n    token_file: b", "3: sinks.central: has token_file and token_env"),
         ("    token_env: A\n    user: u\n    password_env: P", "3: sinks.central: has a token and a user"),
         ("    user: u", "7: sinks.central.user: needs password_file or password_env"),
+        ("    user: 'a:b'\n    password_env: P", "7: sinks.central.user: must not have a colon"),
         ("    password_env: P", "3: sinks.central: has a password, but no user"),
         ("    timeout: 10m", "7: sinks.central.timeout: must be at most 5m; it is 600s"),
         ("    api: v3", "7: sinks.central.api: must be auto, v1 or v2; it is 'v3'"),

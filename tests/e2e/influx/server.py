@@ -33,6 +33,7 @@ bind-address = "127.0.0.1:{rpc}"
 [http]
   bind-address = "127.0.0.1:{port}"
   log-enabled = false
+  auth-enabled = {auth}
 """
 
 
@@ -53,6 +54,7 @@ class Influxd:
 
     folder: Path
     port: int = 0
+    auth: bool = False
     process: asyncio.subprocess.Process | None = None
 
     @property
@@ -64,7 +66,9 @@ class Influxd:
         self.port = self.port or free_port()
         self.folder.mkdir(exist_ok=True)
         config = self.folder / "influxdb.conf"
-        config.write_text(CONFIG.format(folder=self.folder, port=self.port, rpc=free_port()))
+        config.write_text(
+            CONFIG.format(folder=self.folder, port=self.port, rpc=free_port(), auth=str(self.auth).lower())
+        )
         with (self.folder / "log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 need("influxd"), "-config", str(config), stdout=log, stderr=log

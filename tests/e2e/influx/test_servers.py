@@ -9,9 +9,10 @@ import aiohttp
 import pytest
 
 from address_space.model import Status
-from node.sinks.influx_config import Api, InfluxConfig
+from node.sinks.influx_config import Api, InfluxConfig, Secret
+from node.sinks.influx_http import Credentials
 from tests.e2e.influx.conftest import Database
-from tests.e2e.influx.scene import FIRST, SINK, STEP, forwarding
+from tests.e2e.influx.scene import FIRST, SINK, STEP, forwarding, remote
 from tests.e2e.influx.server import Influxd, influxql, need
 from tests.e2e.running import free_port
 
@@ -42,6 +43,32 @@ async def test_a_database_that_is_not_there_is_waited_for(
         await influxql(influxd.url, "", "CREATE DATABASE later")
         await scene.caught_up()
         assert await Database(influxd.url, "later").contents(site) == await scene.local()
+
+
+async def test_a_server_with_users_wants_the_right_password(tmp_path: Path, site: str) -> None:
+    influxd = Influxd(tmp_path / "influx", auth=True)
+    await influxd.start()
+    try:
+        await influxql(influxd.url, "", "CREATE USER feeder WITH PASSWORD 'pa:ss wörd' WITH ALL PRIVILEGES")
+        basic = Credentials(user="feeder", password="pa:ss wörd").headers
+        await influxql(influxd.url, "", "CREATE DATABASE gridnode", basic)
+        secret = tmp_path / "password"
+        secret.write_text("wrong-password")
+        config = InfluxConfig(
+            id=SINK, url=influxd.url, bucket="gridnode", user="feeder", password=Secret(file=secret), replay_rate=None
+        )
+        async with forwarding(tmp_path / "history.db", config, site) as scene:
+            scene.record_many(50)
+            await scene.journal.flush()
+            while scene.shown("sink_state") != 4:
+                await scene.clock.sleep(1)
+            assert "HTTP 401" in str(scene.shown("last_error"))
+            assert "wrong-password" not in str(scene.shown("last_error"))
+            secret.write_text("pa:ss wörd\n")
+            await scene.caught_up()
+            assert await remote(influxd.url, "gridnode", site, basic) == await scene.local()
+    finally:
+        await influxd.kill()
 
 
 async def test_victoria_metrics_takes_numbers_for_dashboards(tmp_path: Path, site: str) -> None:
