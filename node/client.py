@@ -12,7 +12,6 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -23,7 +22,9 @@ from asyncua.crypto.security_policies import (
     SecurityPolicyBasic256Sha256,
 )
 
-from address_space.model import Outcome, Value, ticks_from_datetime
+from address_space.model import Outcome, Value
+from node.client_history import HistoryReads
+from node.client_reading import ClientError, NodeGone, Reading, code_of, reading_of, status_text
 from node.server.certificate import split_chain
 from node.server.pki import OwnCertificate
 
@@ -47,19 +48,10 @@ _GONE: Final = (
     "BadTimeout",
     "BadRequestTimeout",
 )
-_NO_BOUND: Final = ua.StatusCodes.BadBoundNotFound
 # How a node writes the codes of an input (`argument_description` of address_space/methods.py).
 _CODES: Final = re.compile(r"Codes: (.+)\.$")
 _CODE: Final = re.compile(r"(-?\d+) (.+)")
 _WRONG_USER: Final = ("BadUserAccessDenied", "BadIdentityTokenRejected", "BadIdentityTokenInvalid")
-
-
-class ClientError(Exception):
-    """Something could not be done on the node; the text says what and what to do."""
-
-
-class NodeGone(ClientError):
-    """The node does not answer, or no longer; it may be back later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +85,6 @@ class RemotePoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """A sample as it came over the wire; `value` is None when its status is Bad."""
-
-    value: Value | None
-    status: int
-    ticks: int | None  # source time
-
-
-@dataclass(frozen=True, slots=True)
 class CallAnswer:
     """How a command ended."""
 
@@ -110,11 +93,6 @@ class CallAnswer:
     observed: str
     elapsed_s: float
     reason: str
-
-
-def status_text(status: int) -> str:
-    """Name of a status code as the standard spells it."""
-    return ua.StatusCode(ua.UInt32(status)).name
 
 
 async def offer(url: str) -> Offer:
@@ -174,6 +152,7 @@ class NodeClient:
     def __init__(self, client: Client, namespaces: tuple[int, int], lost: asyncio.Event) -> None:
         self._client = client
         self._di, self._site = namespaces
+        self.history = HistoryReads(client, self._id)
         self.lost = lost  # set when the connection broke
 
     # --- what there is
@@ -228,7 +207,7 @@ class NodeClient:
 
     async def read(self, paths: Sequence[str]) -> tuple[Reading, ...]:
         """Newest samples of points."""
-        return tuple(_reading(value) for value in await self._read(paths))
+        return tuple(reading_of(value) for value in await self._read(paths))
 
     async def watch(self, paths: Sequence[str], changed: Callable[[str, Reading], None], period_s: float) -> None:
         """Call `changed` for every new sample from now on; raises ClientError when the node has one of them not."""
@@ -241,31 +220,6 @@ class NodeClient:
                 if isinstance(result, ua.StatusCode) and not result.is_good():
                     raise ClientError(f"{path} cannot be watched: {result.name}")
 
-    async def history(self, path: str, start: datetime, end: datetime, page: int = 1000) -> AsyncIterator[Reading]:
-        """Recorded samples from `start` to `end` in time order; raises ClientError for a point that is not recorded.
-
-        The sample that held at `start` comes first, with its own time, which is before; one behind `end` may come last.
-        """
-        details = ua.ReadRawModifiedDetails()
-        details.IsReadModified = False
-        details.StartTime = start.astimezone(UTC)
-        details.EndTime = end.astimezone(UTC)
-        details.NumValuesPerNode = ua.UInt32(page)
-        details.ReturnBounds = True
-        node = self._client.get_node(self._id(path))
-        more: bytes | None = None
-        while True:
-            result = await node.history_read(details, more)
-            if not result.StatusCode.is_good():
-                raise ClientError(_no_history(path, result.StatusCode.name))
-            data: Any = result.HistoryData
-            for value in data.DataValues or ():
-                if _code(value) != _NO_BOUND:
-                    yield _reading(value)
-            more = result.ContinuationPoint
-            if not more:
-                return
-
     async def _read(self, paths: Sequence[str]) -> list[ua.DataValue]:
         found: list[ua.DataValue] = []
         for start in range(0, len(paths), _CHUNK):
@@ -276,7 +230,7 @@ class NodeClient:
     async def _values(self, paths: Sequence[str]) -> list[Any]:
         """Plain values; None for what is not there."""
         return [
-            value.Value.Value if value.Value is not None and _code(value) & 0x8000_0000 == 0 else None
+            value.Value.Value if value.Value is not None and code_of(value) & 0x8000_0000 == 0 else None
             for value in await self._read(paths)
         ]
 
@@ -365,7 +319,7 @@ class _Handler:
 
     def datachange_notification(self, node: Any, _value: Any, data: Any) -> None:
         """One new sample."""
-        self._changed(str(node.nodeid.Identifier), _reading(data.monitored_item.Value))
+        self._changed(str(node.nodeid.Identifier), reading_of(data.monitored_item.Value))
 
     def status_change_notification(self, status: Any) -> None:
         """The subscription ended; the connection says so itself."""
@@ -376,14 +330,6 @@ def _codes(description: str) -> dict[str, int]:
     found = _CODES.search(description)
     entries = [_CODE.fullmatch(entry) for entry in found[1].split(", ")] if found is not None else []
     return {entry[2].lower(): int(entry[1]) for entry in entries if entry is not None}
-
-
-def _no_history(path: str, status: str) -> str:
-    if status == "BadNodeIdUnknown":
-        return f"there is no point {path!r}; `gridnode watch` shows what there is"
-    if status == "BadHistoryOperationUnsupported":
-        return f"{path} is not recorded; `historize: true` at that point of a device changes that"
-    return f"{path} has no history here: {status}"
 
 
 def _check_url(url: str) -> None:
@@ -416,21 +362,6 @@ async def _namespaces(client: Client, url: str) -> tuple[int, int]:
     if site is None or _DI_URI not in uris:
         raise ClientError(f"{url} is an OPC UA server, but no gridnode")
     return uris.index(_DI_URI), site
-
-
-def _reading(value: ua.DataValue) -> Reading:
-    plain: Any = value.Value.Value if value.Value is not None else None
-    if isinstance(plain, ua.LocalizedText):
-        plain = plain.Text
-    moment = value.SourceTimestamp
-    ticks = None
-    if moment is not None:
-        ticks = ticks_from_datetime(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
-    return Reading(plain, _code(value), ticks)
-
-
-def _code(value: ua.DataValue) -> int:
-    return int(value.StatusCode.value) if value.StatusCode is not None else 0
 
 
 def _plain(text: Any) -> str:

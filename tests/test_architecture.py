@@ -25,7 +25,8 @@ EDGES: list[tuple[str, tuple[str, ...]]] = [
 # Where a library may be imported; "!" takes files away again.
 HOMES: dict[str, tuple[str, ...]] = {
     "asyncua": ("address_space/*", *(f"!{m.replace('.', '/')}.py" for m in (*PURE, "address_space.image")),
-                "!address_space/__init__.py", "node/server/*", "node/client.py"),
+                "!address_space/__init__.py", "node/server/*", "node/client.py",
+                "node/client_reading.py", "node/client_history.py"),
     "pymodbus": ("drivers/*",),
     "serial": ("drivers/*",),
     "serial_asyncio": ("drivers/*",),
@@ -35,6 +36,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "yaml": ("drivers/yaml_lines.py",),
     "typer": ("node/cli/*", "node/__main__.py"),
     "rich": ("node/cli/*", "node/__main__.py"),
+    "pyarrow": ("node/cli/sample_file.py",),
     "argon2": ("node/*",),
     "cryptography": ("node/*",),
 }  # fmt: skip

@@ -15,7 +15,8 @@ from typing import Annotated, Any
 import typer
 
 from node.cli.options import check_owner, explained, fail, password, site_path, site_words
-from node.client import ClientError, Login, NodeClient, Offer, connected, offer
+from node.client import Login, NodeClient, Offer, connected, offer
+from node.client_reading import ClientError
 from node.clock import RealClock
 from node.config import load_site
 from node.identity import CLIENT, client_identity, own_folder, site_pki

@@ -20,6 +20,7 @@ import typer
 
 from drivers.problems import ConfigError
 from node.config import load_site
+from node.historian.history import HistoryError
 from node.identity import own_folder
 from node.logs import configure
 from node.server.certificate import CertificateError
@@ -66,7 +67,7 @@ def explained() -> Iterator[None]:
         for problem in error.problems:
             print(problem, file=sys.stderr)
         fail(f"{_many(len(error.problems), 'problem')}; nothing was changed")
-    except (CertificateError, TrustError, UserError, UsersFileError) as error:
+    except (CertificateError, TrustError, UserError, UsersFileError, HistoryError) as error:
         fail(str(error))
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from address_space.model import ticks_to_datetime
+from address_space.model import TICKS_PER_MS, TICKS_PER_S, ticks_to_datetime
 from drivers.duration import duration_s
 
 
@@ -27,6 +27,17 @@ def shown_short(ticks: int) -> str:
         return "out of range"
     today = moment.date() == datetime.now().astimezone().date()
     return f"{moment:%H:%M:%S}" if today else f"{moment:%Y-%m-%d %H:%M}"
+
+
+def iso_utc(ticks: int) -> str:
+    """`2026-11-21T09:00:00.123Z` of OPC UA ticks; all seven digits where it is no whole millisecond."""
+    try:
+        seconds = ticks_to_datetime(ticks - ticks % TICKS_PER_S)
+    except (OverflowError, ValueError):
+        return "out of range"
+    rest = ticks % TICKS_PER_S
+    fraction = f"{rest:07d}" if rest % TICKS_PER_MS else f"{rest // TICKS_PER_MS:03d}"
+    return f"{seconds:%Y-%m-%dT%H:%M:%S}.{fraction}Z"
 
 
 def moment(text: str) -> datetime:

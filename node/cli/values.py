@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from address_space.model import Enumeration, Status, Value, is_bad, is_good
 
 
-def value_text(value: Value | None, unit: str = "", texts: Mapping[int, str] | None = None, *, digits: int = 7) -> str:
-    """`230.1 V`, `Operating (3)`, `On`; `-` for none. Numbers with so many significant digits."""
+def value_text(
+    value: Value | datetime | None, unit: str = "", texts: Mapping[int, str] | None = None, *, digits: int = 7
+) -> str:
+    """`230.1 V`, `Operating (3)`, `On`; `-` for none. Numbers with so many significant digits, points in time local."""
     if value is None:
         return "-"
     if texts and isinstance(value, bool | int):
@@ -16,6 +19,8 @@ def value_text(value: Value | None, unit: str = "", texts: Mapping[int, str] | N
         if name is None:
             return f"? ({value})"
         return name if isinstance(value, bool) else f"{name} ({value})"
+    if isinstance(value, datetime):
+        return value.astimezone().isoformat(" ", "milliseconds")
     text = f"{value:.{digits}g}" if isinstance(value, float) else printable(str(value))
     return f"{text} {unit}" if unit and unit != "1" else text
 

@@ -21,7 +21,8 @@ from node.cli.connect import Access, ReaderGone, UrlOption, UserOption, Where, p
 from node.cli.options import PasswordFile, SiteOption
 from node.cli.times import shown
 from node.cli.values import style, value_text
-from node.client import ClientError, NodeClient, NodeGone, Reading, RemotePoint, status_text
+from node.client import NodeClient, RemotePoint
+from node.client_reading import ClientError, NodeGone, Reading, status_text
 
 _PERIOD_S: Final = 0.5
 _RETRY_S: Final = 2.0
