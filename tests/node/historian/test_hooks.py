@@ -11,6 +11,7 @@ from node.historian.journal import Journal
 from node.historian.writer import Also
 from tests.fake_clock import START, FakeClock
 from tests.node.historian.plant import make_image, record, recording, whole
+from tests.node.historian.test_journal import noise
 
 TAG = "xw1.power"
 
@@ -50,7 +51,7 @@ async def test_what_goes_with_a_commit_is_in_its_transaction(tmp_path: Path, clo
         record(image, "power", START, 1.0)
         notes.texts.append("together")
         await journal.on_disk(lambda c: c.execute("PRAGMA max_page_count = 1").fetchall())
-        record(image, "text", START, "x" * 50_000)
+        record(image, "text", START, noise(100_000))
         assert not await journal.flush()
         assert (await kept(journal), notes.kept, journal.acknowledged) == (["alone"], 1, 0)
         await journal.on_disk(lambda c: c.execute("PRAGMA max_page_count = 1000000").fetchall())
