@@ -3,7 +3,7 @@
 import asyncio
 import math
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,10 +85,10 @@ class Scene:
             while int(self.shown("sent") or 0) < least:  # noqa: ASYNC110 - it must not be later than that
                 await asyncio.sleep(0.001)
 
-    async def local(self) -> Contents:
+    async def local(self, tags: Iterable[str] = TAGS) -> Contents:
         """Everything that the journal has, as it is to be in the sink."""
         found: Contents = {}
-        for tag in TAGS:
+        for tag in tags:
             page = await self.journal.raw(tag, None, None, limit=10_000_000)
             columns = page.columns
             for ticks, value, status in zip(columns.ticks, columns.values, columns.statuses, strict=True):

@@ -12,6 +12,9 @@ from tests.e2e.influx.conftest import Database
 from tests.e2e.influx.feeder import feed, sink
 from tests.e2e.influx.scene import TAGS, forwarding
 from tests.e2e.influx.server import Influxd
+from tests.e2e.influx.test_node import SITE
+from tests.e2e.running import free_port
+from tests.e2e.test_kill import killed_node, next_commits
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -91,5 +94,34 @@ async def test_an_influxdb_that_is_killed_during_the_replay_gets_everything(
         await scene.caught_up()
         local = await scene.local()
         assert {tag for tag, _ in local} == set(TAGS)
+        assert await Database(influxd.url, "gridnode").contents(site) == local
+        assert await scene.feed.quarantined() == []
+
+
+async def test_a_whole_node_that_is_killed_in_outages_loses_nothing(
+    tmp_path: Path, influxd: Influxd, site: str, seed: int, scaled: Callable[[int], int]
+) -> None:
+    rng = random.Random(seed)
+    port = free_port()
+    site_file = tmp_path / "site.yaml"
+    site_file.write_text(SITE.format(site=site, port=port, url=influxd.url, gateway=free_port()))
+    for number in range(1 + scaled(20)):
+        if number % 2 == 0:
+            await influxd.kill()
+        elif influxd.process is None or influxd.process.returncode is not None:
+            await influxd.start()
+        async with killed_node(site_file, port) as client:
+            await next_commits(client, rng.randrange(2, 8))
+    if influxd.process is None or influxd.process.returncode is not None:
+        await influxd.start()
+    path = tmp_path / "state" / "history.db"
+    async with forwarding(path, sink(influxd.url), site) as scene:
+        await scene.journal.flush()
+        await scene.caught_up()
+        rows = await scene.journal.read_disk(lambda connection: connection.execute("SELECT path FROM tag").fetchall())
+        tags = [tag for (tag,) in rows if not tag.startswith("central.")]
+        assert "xw1.ac_power" in tags
+        local = await scene.local(tags)
+        assert len(local) > len(tags)
         assert await Database(influxd.url, "gridnode").contents(site) == local
         assert await scene.feed.quarantined() == []
