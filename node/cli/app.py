@@ -19,7 +19,7 @@ _COMMANDS: Final[Mapping[str, str]] = {
     "call": "call",
     "history": "history",
 }
-_GROUPS: Final[Mapping[str, str]] = {"cert": "cert", "trust": "trust", "user": "user"}
+_GROUPS: Final[Mapping[str, str]] = {"cert": "cert", "trust": "trust", "user": "user", "journal": "journal"}
 
 
 def _version(wanted: bool) -> None:

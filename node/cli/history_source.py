@@ -18,6 +18,7 @@ from node.client_reading import ClientError, Reading
 from node.historian.aggregates import Aggregate, AggregateError, Configuration, Result, at_time, processed
 from node.historian.history import Columns
 from node.historian.journal_file import JournalFile
+from node.historian.recording import rule_of
 from node.site import Site
 
 _PAGE: Final = 10_000
@@ -63,6 +64,7 @@ class JournalSource:
     def __init__(self, file: JournalFile, site: Site | None) -> None:
         self._file = file
         self._models = _models(site) if site is not None else {}
+        self._rule = site.history.record if site is not None else None
 
     async def describe(self, paths: Sequence[str]) -> Sequence[RemotePoint]:
         """See `Source.describe`."""
@@ -133,7 +135,7 @@ class JournalSource:
 
     def _configuration(self, path: str) -> Configuration:
         point = self._point(path)
-        return Configuration(stepped=point is not None and stepped(point))
+        return Configuration(stepped=point is None or stepped(point, rule_of(point, self._rule)))
 
     def _reading(self, path: str, result: Result) -> Reading:
         return _reading(result.ticks, result.value, result.status, self._is_time(path))
