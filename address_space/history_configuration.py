@@ -13,7 +13,7 @@ from asyncua import ua
 
 from address_space.attributes import object_attributes, variable_attributes
 from address_space.event_types import COMMAND_EVENT_TYPE, COMMAND_FIELDS
-from address_space.model import Point, PointKind
+from address_space.model import Point, PointKind, RecordingRule
 from address_space.nodes import Node
 from address_space.shape import HAS_COMPONENT, HAS_PROPERTY, HAS_TYPE_DEFINITION, NS_MODEL, Link, Shape, node_id
 from address_space.values import NULL, constant, moment, shared, text
@@ -51,6 +51,11 @@ _BASE_FIELDS: Final = (
 )  # fmt: skip
 
 
+def own_rule(point: Point) -> RecordingRule | None:
+    """The rule that is written at a point; None when there is none."""
+    return point.record
+
+
 def _unknown(_tag: str) -> int | None:
     return None
 
@@ -61,6 +66,8 @@ class HistoryOffer:
 
     changes: bool = False  # samples can be changed, and annotations are kept
     events: bool = False
+    # The rule that a point is recorded by; None when every change is.
+    rule: Callable[[Point], RecordingRule | None] = own_rule
     # Ticks of the oldest sample of a tag; None when there is none, or when nobody has looked yet.
     start: Callable[[str], int | None] = _unknown
 
@@ -69,9 +76,15 @@ class HistoryOffer:
         return (HISTORY_READ | (HISTORY_WRITE if self.changes else 0)) if point.historize else 0
 
 
-def stepped(point: Point) -> bool:
-    """Whether a value stays until the next one; measured numbers lie on a line between two samples."""
-    return point.kind not in (PointKind.ANALOG, PointKind.COUNTER)
+def stepped(point: Point, rule: RecordingRule | None) -> bool:
+    """Whether a value stays until the next one, in place of a line between two samples.
+
+    A number that is recorded at every change stayed as it was until the next sample, however long that took. Where a
+    rule leaves samples out, those are near the line (see RecordingRule).
+    """
+    if point.kind not in (PointKind.ANALOG, PointKind.COUNTER) or rule is None:
+        return True
+    return rule.every_s is None and not rule.deadband
 
 
 def is_archive_start(member: str) -> bool:
@@ -122,7 +135,8 @@ class HistoryMembers:
         if name in _ARCHIVE:
             return _property(name, ua.ObjectIds.UtcTime, parent, live=self._start(point))
         if name == "Stepped":
-            return _property(name, ua.ObjectIds.Boolean, parent, shared(stepped(point), _T.Boolean))
+            held = self.offer is not None and stepped(point, self.offer.rule(point))
+            return _property(name, ua.ObjectIds.Boolean, parent, shared(held, _T.Boolean))
         if name == "ServerTimestampSupported":
             return _property(name, ua.ObjectIds.Boolean, parent, shared(True, _T.Boolean))
         value, kind = AGGREGATE_DEFAULTS[name]

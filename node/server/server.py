@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 from collections import Counter
+from functools import partial
 
 from asyncua import ua
 from asyncua.server.internal_server import InternalServer
@@ -19,6 +20,7 @@ from address_space.shape import NS_SITE, namespace_uris, node_id
 from node.historian.editing import Editor
 from node.historian.event_log import EventLog
 from node.historian.history import History
+from node.historian.recording import rule_of
 from node.identity import site_identity
 from node.server.aggregate_functions import publish_aggregates
 from node.server.audit import Audit
@@ -107,7 +109,11 @@ class OpcUaServer:
         self._image = image
         self._desk = desk
         desk.listen(self.command_ended)
-        self._archive = None if history is None else Archive(history, editor, event_log)
+        self._archive = (
+            None
+            if history is None
+            else Archive(history, editor, event_log, partial(rule_of, default=site.history.record))
+        )
         self._archive_start = None if history is None else ArchiveStart(history, clock)
         self._pki = pki
         self._users = users
@@ -238,7 +244,9 @@ class OpcUaServer:
         archive = self._archive
         if archive is None or self._archive_start is None:
             return None
-        return HistoryOffer(archive.editor is not None, archive.events is not None, self._archive_start.known)
+        return HistoryOffer(
+            archive.editor is not None, archive.events is not None, archive.rule, self._archive_start.known
+        )
 
     async def _listen(self) -> asyncio.Server:
         where = self._site.server.listen

@@ -8,13 +8,22 @@ from asyncua.server.address_space import AddressSpace
 from address_space.builder import build
 from address_space.history_configuration import HAS_HISTORICAL_CONFIGURATION, HistoryOffer, stepped
 from address_space.image import ProcessImage
-from address_space.model import DataType, Device, DeviceClass, Point, PointKind, device_model
+from address_space.model import DataType, Device, DeviceClass, Point, PointKind, RecordingRule, device_model
 from address_space.nodes import NodeMap
 from address_space.system import node_model
 from tests.fake_clock import START, FakeClock
 
 POINTS = (
-    Point("power", "Power", "", DataType.DOUBLE, PointKind.ANALOG, unit="W", historize=True),
+    Point(
+        "power",
+        "Power",
+        "",
+        DataType.DOUBLE,
+        PointKind.ANALOG,
+        unit="W",
+        historize=True,
+        record=RecordingRule(every_s=1.0),
+    ),
     Point("mode", "Mode", "", DataType.INT32, PointKind.DATA, historize=True),
     Point("scratch", "Scratch", "", DataType.DOUBLE, PointKind.DATA),
 )
@@ -118,9 +127,17 @@ def test_notifiers_say_whether_their_events_are_kept(standard: AddressSpace, *, 
             assert plain(nodes[kept]).SelectClauses
 
 
-def test_numbers_that_are_measured_lie_on_a_line(standard: AddressSpace) -> None:
-    kinds = {kind: stepped(Point("p", "", "", DataType.DOUBLE, kind)) for kind in PointKind}
+@pytest.mark.parametrize(
+    "rule", [RecordingRule(every_s=10.0), RecordingRule(deadband=1.0), RecordingRule(False, every_s=1.0)]
+)
+def test_numbers_that_are_measured_lie_on_a_line_where_samples_are_left_out(rule: RecordingRule) -> None:
+    kinds = {kind: stepped(Point("p", "", "", DataType.DOUBLE, kind), rule) for kind in PointKind}
     assert {kind for kind, held in kinds.items() if not held} == {PointKind.ANALOG, PointKind.COUNTER}
+
+
+@pytest.mark.parametrize("rule", [None, RecordingRule(), RecordingRule(heartbeat_s=60.0)])
+def test_what_is_recorded_at_every_change_stays_until_the_next_sample(rule: RecordingRule | None) -> None:
+    assert all(stepped(Point("p", "", "", DataType.DOUBLE, kind), rule) for kind in PointKind)
 
 
 def test_the_configuration_costs_no_memory_per_point(standard: AddressSpace) -> None:

@@ -8,7 +8,17 @@ from pathlib import Path
 from argon2 import PasswordHasher
 
 from address_space.image import ProcessImage
-from address_space.model import TICKS_PER_S, DataType, Device, DeviceClass, Point, PointKind, Value, device_model
+from address_space.model import (
+    TICKS_PER_S,
+    DataType,
+    Device,
+    DeviceClass,
+    Point,
+    PointKind,
+    RecordingRule,
+    Value,
+    device_model,
+)
 from address_space.system import node_model
 from node.clock import RealClock
 from node.historian.editing import Annotation, Change, Edited
@@ -29,7 +39,9 @@ ROLES = {"eve": Role.ENGINEER, "bob": Role.OPERATOR, "ada": Role.ADMIN}
 
 
 def _point(name: str, data_type: DataType, kind: PointKind) -> Point:
-    return Point(name, name, "", data_type, kind, unit="W" if kind is PointKind.ANALOG else None, historize=True)
+    # Between samples at a fixed rate numbers lie on a line; else they stay.
+    unit, rule = ("W", RecordingRule(every_s=1.0)) if kind is PointKind.ANALOG else (None, None)
+    return Point(name, name, "", data_type, kind, unit=unit, historize=True, record=rule)
 
 
 SLOPED, SPARE = "xw1.sloped", "xw1.spare"

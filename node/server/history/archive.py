@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from address_space.history_configuration import own_rule
+from address_space.model import Point, RecordingRule
 from node.historian.editing import Editor
 from node.historian.event_log import EventLog
 from node.historian.history import History
@@ -16,3 +19,4 @@ class Archive:
     history: History
     editor: Editor | None = None
     events: EventLog | None = None
+    rule: Callable[[Point], RecordingRule | None] = own_rule  # how a point is recorded

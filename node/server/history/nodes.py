@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from asyncua import ua
 
 from address_space.history_configuration import ANNOTATIONS, stepped
 from address_space.image import ProcessImage
-from address_space.model import Point
+from address_space.model import Point, RecordingRule
 from address_space.nodes import Node
 from node.roles import Caller
 from node.server.access import HISTORY_READ, HISTORY_WRITE, access_level, plain, user_access_level
@@ -29,6 +29,7 @@ class Target:
     tag: str
     point: Point
     annotations: bool
+    rule: RecordingRule | None
 
     @property
     def data_type(self) -> int:
@@ -38,13 +39,20 @@ class Target:
     @property
     def stepped(self) -> bool:
         """Whether a value stays until the next one, in place of a line between them."""
-        return stepped(self.point)
+        return stepped(self.point, self.rule)
 
 
 class HistoryNodes:
     """Finds targets; all methods raise NodeRefused for nodes that do not fit."""
 
-    def __init__(self, nodes: Mapping[ua.NodeId, Any], image: ProcessImage) -> None:
+    def __init__(
+        self,
+        nodes: Mapping[ua.NodeId, Any],
+        image: ProcessImage,
+        rule: Callable[[Point], RecordingRule | None],
+    ) -> None:
+        """`rule` says how a point is recorded."""
+        self._rule = rule
         self._nodes = nodes
         self._image = image
 
@@ -85,7 +93,7 @@ class HistoryNodes:
         except KeyError:
             raise NodeRefused(ua.StatusCodes.BadHistoryOperationUnsupported) from None
         device, point = self._image.owner(slot)
-        return Target(nodeid, f"{device.id}.{point.id}", point, part == ANNOTATIONS)
+        return Target(nodeid, f"{device.id}.{point.id}", point, part == ANNOTATIONS, self._rule(point))
 
 
 def _check_form(item: ua.HistoryReadValueId) -> None:

@@ -34,7 +34,7 @@ class HistoryService:
         auditor: Auditor | None = None,
     ) -> None:
         """`events` knows the types and ways of events; without it there is no history of them."""
-        found = HistoryNodes(nodes, image)
+        found = HistoryNodes(nodes, image, archive.rule)
         self._reader = HistoryReader(archive, found, clock, events)
         self._updater = HistoryUpdater(archive.editor, found, clock, UpdateAudit(archive.history, auditor))
 

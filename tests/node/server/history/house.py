@@ -23,6 +23,7 @@ from address_space.model import (
     Point,
     PointKind,
     Range,
+    RecordingRule,
     Value,
     device_model,
     ticks_to_datetime,
@@ -50,7 +51,16 @@ MODEL = device_model(
     "test.plant",
     DeviceClass.GENERIC,
     (
-        Point("power", "Power", "", DataType.DOUBLE, PointKind.ANALOG, unit="W", historize=True),
+        Point(
+            "power",
+            "Power",
+            "",
+            DataType.DOUBLE,
+            PointKind.ANALOG,
+            unit="W",
+            historize=True,
+            record=RecordingRule(every_s=1.0),
+        ),  # lies on a line
         Point("level", "Level", "", DataType.INT32, PointKind.DATA, historize=True),
         Point("note", "Note", "", DataType.STRING, PointKind.DATA, historize=True),
         Point("mode", "Mode", "", DataType.INT32, PointKind.STATE, enumeration=MODES, historize=True),
