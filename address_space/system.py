@@ -5,6 +5,7 @@ Pure data. They never age; who owns a fact publishes it (bus task, control desk,
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from address_space.model import (
@@ -123,9 +124,16 @@ def _state(point_id: str, label: str, description: str, table: Enumeration, *, h
     )
 
 
-def _count(point_id: str, label: str, description: str, data_type: DataType = DataType.UINT32) -> Point:
+def _count(
+    point_id: str,
+    label: str,
+    description: str,
+    data_type: DataType = DataType.UINT32,
+    *,
+    historize: bool = False,
+) -> Point:
     group = FunctionalGroup.STATISTICS
-    return _point(point_id, label, description, data_type, PointKind.DATA, group=group)
+    return _point(point_id, label, description, data_type, PointKind.DATA, group=group, historize=historize)
 
 
 def _analog(
@@ -216,12 +224,28 @@ _SINK_POINTS: Final[tuple[Point, ...]] = (
     _state("connection", "Connection", "Whether the sink answers.", CONNECTION_STATE),
     _state("sink_state", "State", "What goes on between the journal and the sink.", SINK_STATE),
     _count(
-        "queue_samples", "Queued samples", "Samples of the journal that are not in the sink, about.", DataType.UINT64
+        "queue_samples",
+        "Queued samples",
+        "Samples of the journal that are not in the sink, about.",
+        DataType.UINT64,
+        historize=True,
     ),
     _analog("queue_age", "Age of the queue", "Age of the oldest sample that is not in the sink.", "s"),
     _count("sent", "Sent", "Samples stored in the sink since the node started.", DataType.UINT64),
-    _count("quarantined", "Quarantined", "Samples that the sink refused since the node started.", DataType.UINT64),
-    _count("lost", "Lost", "Samples older than what the sink keeps, since the node started.", DataType.UINT64),
+    _count(
+        "quarantined",
+        "Quarantined",
+        "Samples that the sink refused since the node started.",
+        DataType.UINT64,
+        historize=True,
+    ),
+    _count(
+        "lost",
+        "Lost",
+        "Samples older than what the sink keeps, since the node started.",
+        DataType.UINT64,
+        historize=True,
+    ),
     _count("replay_rate", "Replay rate", "Queued samples sent per second at most; 0 is no limit.", DataType.DOUBLE),
     _LAST_ERROR,
     _point("last_answer", "Last answer", "When the sink answered last.", DataType.INT64, PointKind.TIME),
@@ -239,7 +263,12 @@ _NODE_POINTS: Final[tuple[Point, ...]] = (
     _count("journal_deleted", "Journal samples deleted", "Samples that were too old, or made room.", DataType.UINT64),
     _count("journal_events", "Journal events", "Events that the journal acknowledged.", DataType.UINT64),
     _count("journal_events_lost", "Journal events lost", "Events that the journal could not take.", DataType.UINT64),
-    _count("journal_damaged", "Journal damage", "Frames and blocks that cannot be read any more.", DataType.UINT64),
+    _count(
+        "journal_damaged",
+        "Journal damage",
+        "Frames and blocks that cannot be read any more.",
+        DataType.UINT64,
+    ),
     _count("journal_bytes", "Journal size", "Bytes on the disk.", DataType.UINT64),
     _count("journal_budget", "Journal budget", "Bytes that the journal may have on the disk.", DataType.UINT64),
     _count("journal_free", "Disk space free", "Bytes that are free on the journal's partition.", DataType.UINT64),
@@ -269,6 +298,13 @@ def sink_model() -> DeviceModel:
     )
 
 
-def node_model() -> DeviceModel:
-    """Model of the node itself, device id `node`."""
-    return device_model("gridnode.node", DeviceClass.NODE, _NODE_POINTS, description="The gridnode process.")
+# What a node lost is worth a place in its history, and so in every database that gets it.
+_LOSSES: Final = frozenset({"journal_lost", "journal_damaged"})
+
+
+def node_model(*, record_losses: bool = False) -> DeviceModel:
+    """Model of the node itself, device id `node`; `record_losses` puts what the journal lost into history."""
+    points = [
+        replace(point, historize=True) if record_losses and point.id in _LOSSES else point for point in _NODE_POINTS
+    ]
+    return device_model("gridnode.node", DeviceClass.NODE, points, description="The gridnode process.")

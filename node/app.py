@@ -201,7 +201,7 @@ def site_devices(site: Site) -> list[Device]:
     """All devices of the image: those of the site file, its buses and sinks, and the node itself."""
     buses = [Device(bus.id, bus_model(), label=bus.label) for bus in site.buses]
     sinks = [Device(sink.id, sink_model(), label=sink.label) for sink in site.sinks]
-    return [*site.devices, *buses, *sinks, Device(NODE, node_model(), label="gridnode")]
+    return [*site.devices, *buses, *sinks, Device(NODE, node_model(record_losses=True), label="gridnode")]
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:
