@@ -22,6 +22,7 @@ from asyncua import ua
 from benchmarks import pattern, usage, work
 from benchmarks.connection import Connection
 from benchmarks.frames import Unexpected
+from benchmarks.history.client import AtTimes, Averages, HistoryJob, Pages, history_window
 from benchmarks.secure import Identity
 from benchmarks.single import echoes, single_reads
 from benchmarks.subscriber import Subscriber, node_id
@@ -149,6 +150,19 @@ def _crowd(target: Target) -> dict[str, object]:
     return {"create_s": create_s, "windows": windows}
 
 
+def _history(make: Callable[[Target], Callable[[Connection], HistoryJob]]) -> Callable[[Target], dict[str, object]]:
+    def run(target: Target) -> dict[str, object]:
+        options = target.options
+        with target.connect() as connection:
+            job = make(target)(connection)
+            job.run()
+            _quiet()
+            windows = [history_window(job, options.server_pid, options.window_s) for _ in range(options.windows)]
+        return {"windows": windows}
+
+    return run
+
+
 def _quiet() -> None:
     # Nothing that lives now is garbage; the collector need not walk it in a window.
     gc.collect()
@@ -165,6 +179,9 @@ JOBS: Final[Mapping[str, Callable[[Target], dict[str, object]]]] = {
     "writes": _service(lambda t: work.writes(t.space)),
     "calls": _service(lambda t: work.calls(t.space)),
     "browse": _service(lambda t: work.browses(t.space, t.options.points, t.options.per_device)),
+    "raw": _history(lambda t: lambda c: Pages(c, t.nodes[0])),
+    "average": _history(lambda t: lambda c: Averages(c, t.nodes[0])),
+    "at-time": _history(lambda t: lambda c: AtTimes(c, t.nodes[0])),
     "churn": _churn,
     "connects": _connects,
     "crowd": _crowd,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -241,14 +241,14 @@ ROWS: Final = (
 )
 
 
-def table(results: Results) -> str:
+def table(results: Results, rows: Sequence[Row] = ROWS, servers: Sequence[str] = (PLAIN, NODE, OURS)) -> str:
     """Markdown; only rows that were measured on our server or a peer."""
     lines = [
-        f"| | {PLAIN} | {NODE} | {OURS} | must | aim | holds | load client, % of a core |",
-        "|---|---:|---:|---:|---|---|---|---:|",
+        f"| | {' | '.join(servers)} | must | aim | holds | load client, % of a core |",
+        f"|---|{'---:|' * len(servers)}---|---|---|---:|",
     ]
-    for row in ROWS:
-        values = {server: row.value(results, server) for server in (PLAIN, NODE, OURS)}
+    for row in rows:
+        values = {server: row.value(results, server) for server in servers}
         if all(value is None for value in values.values()):
             continue
         cells = ["" if value is None else format(value, row.form) for value in values.values()]
@@ -257,10 +257,10 @@ def table(results: Results) -> str:
     return "\n".join(lines)
 
 
-def broken(results: Results) -> list[str]:
+def broken(results: Results, rows: Sequence[Row] = ROWS) -> list[str]:
     """Measured rows whose "must" does not hold, or that lack the peer for it; each with its reason."""
     found = []
-    for row in ROWS:
+    for row in rows:
         values = {server: row.value(results, server) for server in (PLAIN, NODE, OURS)}
         ours = values[OURS]
         for limit in row.must if ours is not None else ():

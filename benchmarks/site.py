@@ -14,21 +14,22 @@ _UNITS: Final = 200  # devices of a bus; a Modbus bus has at most 247
 _LIMITS: Final = "range: [0, 1000000]"
 
 
-def write_site(folder: Path, port: int, points: int, per_device: int, extra: int = 0) -> Path:
+def write_site(folder: Path, port: int, points: int, per_device: int, extra: int = 0, *, history: bool = False) -> Path:
     """Write site file and profiles into `folder`; returns the site file. Keys and users there are kept.
 
-    `extra` is the number of devices with settings, and of devices with a command.
+    `extra` is the number of devices with settings, and of devices with a command; `history` says whether the node
+    records.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "analog.yaml").write_text("\n".join(_analog(per_device)) + "\n")
+    (folder / "analog.yaml").write_text("\n".join(_analog(per_device, history)) + "\n")
     (folder / "settings.yaml").write_text("\n".join(_settings()) + "\n")
     (folder / "adder.yaml").write_text("\n".join(_adder()) + "\n")
     path = folder / "site.yaml"
-    path.write_text("\n".join(_site(port, -(-points // per_device), extra)) + "\n")
+    path.write_text("\n".join(_site(port, -(-points // per_device), extra, history)) + "\n")
     return path
 
 
-def _head(name: str) -> Iterator[str]:
+def _head(name: str, defaults: str = "") -> Iterator[str]:
     yield "schema: gridnode/profile@1"
     yield f"id: bench.{name}"
     yield "version: 1.0.0"
@@ -36,12 +37,12 @@ def _head(name: str) -> Iterator[str]:
     yield "provenance: {level: simulated, sources: [made up for benchmarks]}"
     yield "protocol: modbus"
     yield "groups: {normal: 1s}"
-    yield "defaults: {type: f64, group: normal, write: {storage: volatile, within: 5s}}"
+    yield f"defaults: {{type: f64, group: normal, write: {{storage: volatile, within: 5s}}{defaults}}}"
     yield "points:"
 
 
-def _analog(count: int) -> Iterator[str]:
-    yield from _head("analog")
+def _analog(count: int, history: bool) -> Iterator[str]:
+    yield from _head("analog", ", historize: true" if history else "")
     for number in range(count):
         name = pattern.point_id(number)
         yield f"  {name}: {{addr: {4 * number}, unit: W, {_LIMITS}, description: Power of feeder {number}.}}"
@@ -69,12 +70,12 @@ def _adder() -> Iterator[str]:
     yield "    confirm: {all: [{point: second, eq: $addend}], within: 5s}"
 
 
-def _site(port: int, devices: int, extra: int) -> Iterator[str]:
+def _site(port: int, devices: int, extra: int, history: bool) -> Iterator[str]:
     yield f"site: {SITE_ID}"
     yield "state: ./state"
     yield f"server: {{listen: '127.0.0.1:{port}', security: {{none: true, anonymous: true}}}}"
     yield "logging: {level: warning}"
-    yield "history: {enabled: false}"
+    yield f"history: {{enabled: {str(history).lower()}}}"
     # Nothing is sent there: the program under test has a driver of its own in place of Modbus.
     yield "buses:"
     for bus in range(-(-devices // _UNITS)):

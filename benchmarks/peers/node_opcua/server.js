@@ -1,6 +1,6 @@
 "use strict";
 // The peer: a node-opcua server with bare Double variables, updated each period by its fastest public call.
-// node server.js --port P --points N --per-device M --extra E --period-s S --lifetime-s L --state FOLDER
+// node server.js --port P --points N --per-device M --extra E --period-s S --lifetime-s L --state FOLDER [--history H]
 const { parseArgs } = require("node:util");
 const {
   DataType, MessageSecurityMode, OPCUACertificateManager, OPCUAServer, SecurityPolicy, StatusCodes, Variant, nodesets,
@@ -12,7 +12,8 @@ const SPREAD = 2 ** 20; // a value is pass + index / SPREAD, as the load client 
 
 const text = { type: "string" };
 const { values: given } = parseArgs({
-  options: { port: text, points: text, "per-device": text, extra: text, "period-s": text, "lifetime-s": text, state: text },
+  options: { port: text, points: text, "per-device": text, extra: text, "period-s": text, "lifetime-s": text, state: text,
+    history: { type: "string", default: "0" } },
 });
 const number = (name) => Number(given[name]);
 const padded = (value, width) => String(value).padStart(width, "0");
@@ -77,7 +78,20 @@ function fill(server) {
       outputArguments: [new Variant({ dataType: DataType.Double, value: inputs[0].value + inputs[1].value })],
     }));
   }
+  remember(server.engine.addressSpace, points[0]);
   return points;
+}
+
+// The first variable remembers so many values in memory, one a second, as the load client checks them.
+function remember(space, variable) {
+  const count = number("history");
+  if (!count) return;
+  space.installHistoricalDataNode(variable, { maxOnlineValues: count + 10_000 });
+  const first = Date.UTC(2025, 0, 1);
+  for (let index = 0; index < count; index += 1) {
+    const value = ((index * 7919) % 100_003) / 10;
+    variable.setValueFromSource({ dataType: DataType.Double, value }, StatusCodes.Good, new Date(first + 1000 * index));
+  }
 }
 
 async function update(points) {

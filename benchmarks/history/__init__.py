@@ -1,0 +1,1 @@
+"""The historian under load: each job in a process of its own."""
