@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.__main__ import main as benchmarks_main
 from benchmarks.frames import Unexpected
 from benchmarks.historian import JOBS, main
 from benchmarks.history.backlog import every_second, fill, into_blocks
@@ -99,3 +100,8 @@ def test_unknown_job_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--only", "nonsense"])
     said = capsys.readouterr().err
     assert all(name in said for name in JOBS)
+
+
+def test_rows_without_a_part_are_asked_for_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert benchmarks_main(["--only", "reads"]) == 2
+    assert "opcua or historian" in capsys.readouterr().err
