@@ -11,6 +11,7 @@ import sqlite3
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from heapq import merge
 from typing import Final, NamedTuple
 
 from node.historian.block import BlockDamaged, decode
@@ -119,14 +120,11 @@ class _Reading:
         if not self._tag:
             return
         low, high, reverse = self._request.low, self._request.high, self._request.reverse
-        frames = [_Key(*row, 0) for row in self._heads.between(low, high)]
-        frames.sort(key=(lambda key: key.t_max) if reverse else (lambda key: -key.t_min))
-        for block in self._backward() if reverse else self._forward():
-            while frames and (frames[-1].t_max >= block.t_max if reverse else frames[-1].t_min <= block.t_min):
-                yield frames.pop()
-            yield block
-        while frames:
-            yield frames.pop()
+        frames = (_Key(*row, 0) for row in self._heads.between(low, high, reverse=reverse))
+        if reverse:
+            yield from merge(frames, self._backward(), key=lambda key: -key.t_max)
+        else:
+            yield from merge(frames, self._forward(), key=lambda key: key.t_min)
 
     def _forward(self) -> Iterator[_Key]:
         low, high, count = self._request.low, self._request.high, _FIRST_KEYS
