@@ -14,6 +14,7 @@ from node.cli.history_request import HistoryRequest, requested
 from node.cli.history_source import JournalSource, NodeSource
 from node.cli.options import USAGE, PasswordFile, SiteOption, fail
 from node.cli.site_journal import opened
+from node.client_reading import NodeGone
 
 
 def history(
@@ -70,9 +71,14 @@ def history(
 
 async def _from_node(where: Where, points: Sequence[str], request: HistoryRequest, output: Output) -> None:
     check_output(output)
-    async with session(where) as client:
-        source = NodeSource(client)
-        await give(source, await source.describe(points), request, output)
+    try:
+        async with session(where) as client:
+            source = NodeSource(client)
+            await give(source, await source.describe(points), request, output)
+    except NodeGone as error:
+        if where.url is not None:
+            raise
+        raise NodeGone(f"{error}; --journal reads the file of a node that does not run") from error
 
 
 async def _from_file(

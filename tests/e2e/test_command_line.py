@@ -1,5 +1,6 @@
 """The command line against a running node, each as a program of its own, as people use them."""
 
+import json
 import os
 import re
 import signal
@@ -186,6 +187,42 @@ def test_history_of_a_point_that_did_not_change_shows_what_held(at_plant: Prompt
     at_plant("history", "xw1.connection")  # a program takes longer than the 100 ms of the next one
     (line,) = at_plant("history", "xw1.connection", "--last", "100ms").splitlines()
     assert line.endswith("Online (1)  Good  (older; it held at the start)")
+
+
+def test_history_gives_aggregates_values_at_times_and_files(at_plant: Prompt, tmp_path: Path) -> None:
+    words = ("history", "xw1.ac_power", "--last", "60s", "--aggregate", "timeaverage2")
+    (average,) = at_plant(*words).splitlines()
+    assert re.search(r" -?[\d.]+ W  \w+, calculated", average), average
+    assert len(at_plant(*words, "--interval", "10s").splitlines()) == 6
+    newest = at_plant("history", "xw1.ac_power").splitlines()[-1]
+    (same,) = at_plant("history", "xw1.ac_power", "--at", newest[:29]).splitlines()
+    assert same == newest
+    file = tmp_path / "out.csv"
+    assert "out.csv: " in at_plant("history", "xw1.ac_power", "xw2.ac_power", "--output", str(file))
+    head, *rows = file.read_text().splitlines()
+    assert head == "point,time,value,status,code"
+    assert {row.partition(",")[0] for row in rows} == {"xw1.ac_power", "xw2.ac_power"}
+    times = [row.split(",")[1] for row in rows if row.startswith("xw1")]
+    assert times == sorted(times)
+    assert all(re.fullmatch(r"xw\d\.ac_power,[-\dT:.]+Z,-?[\d.]+,Good,0x00000000", row) for row in rows), rows
+    wrong = at_plant("history", "xw1.device_state", "--aggregate", "Average", code=0)
+    assert "calculated" in wrong
+    assert "xw1.requests is not recorded" in at_plant("history", "xw1.requests", "-o", str(tmp_path / "x.csv"), code=1)
+    assert [each.name for each in tmp_path.iterdir()] == ["out.csv"]
+
+
+def test_the_journal_is_read_and_checked_beside_the_node(at_plant: Prompt) -> None:
+    at_plant("history", "xw1.ac_power")
+    from_node = at_plant("history", "xw1.connection", "--last", "10m")
+    from_file = at_plant("history", "xw1.connection", "--last", "10m", "--journal")
+    assert from_file == from_node
+    assert from_file.count("Online (1)  Good") == 1
+    assert "all of it is whole" in at_plant("journal", "check")
+    found = json.loads(at_plant("journal", "stats", "--json"))
+    assert found["samples"] > 100
+    assert found["sinks"] == []
+    assert "0 in quarantine" in at_plant("journal", "quarantine", "list")
+    assert "there is none" in at_plant("journal", "replay", "central", "--last", "1h", code=1)
 
 
 def test_a_client_elsewhere_knows_the_node_and_is_known_before_a_password_is_sent(

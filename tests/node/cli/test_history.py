@@ -84,7 +84,7 @@ def test_aggregates_and_values_at_times_need_no_node(at_journal: Gridnode) -> No
     assert first.split()[2:] == ["1", "UncertainDataSubNormal,", "calculated"]
     assert second.split()[2:] == ["1", "Good,", "calculated,", "partial"]
     at = history(at_journal, "xw1.ac_power", "--at", "2026-06-30T00:00:01Z", "--at", "2026-06-29T23:59:58Z")
-    assert [line.split()[2:] for line in at.splitlines()] == [["20", "W", "Good"], ["15", "W", "Good,", "interpolated"]]
+    assert [line.split()[2:] for line in at.splitlines()] == [["20", "W", "Good"], ["10", "W", "Good,", "interpolated"]]
     (worst,) = history(at_journal, *words[:-2], "--aggregate", "WorstQuality").splitlines()
     assert worst.split()[2] == "BadNoCommunication"
 
