@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -21,7 +22,7 @@ from node.server.limits import Limits
 from node.server.request import Request, ServiceRefused
 from node.server.sessions import Session, SessionTable
 from node.server.tasks import TaskSet
-from node.server.wire import DECODE_ERRORS, Reader
+from node.server.wire import DECODE_ERRORS, FIELDS, Reader, TooManyFields
 
 
 class Entry(Enum):
@@ -77,13 +78,16 @@ class Dispatcher:
         self._tasks = tasks
         self._faults = faults
         self._allow_none = allow_none
+        self._decoding = asyncio.Lock()  # large requests are taken apart one at a time
 
     async def handle(self, connection: Connection, incoming: Incoming) -> None:
         """Answer one message, or see to it that it is answered. Raises BadMessage for what is no request."""
-        reader: Any = Reader(incoming.body)
+        reader: Any = Reader(incoming.body, fields=FIELDS)
         try:
             type_id = nodeid_from_binary(reader)
             header = struct_from_binary(ua.RequestHeader, reader)
+        except TooManyFields as error:
+            raise BadMessage(ua.StatusCodes.BadEncodingLimitsExceeded, f"a header of a request: {error}") from error
         except DECODE_ERRORS as error:
             raise BadMessage(ua.StatusCodes.BadDecodingError, f"not a request: {error}") from error
         request = Request(connection, incoming.request_id, header, self._clock.monotonic())
@@ -91,7 +95,12 @@ class Dispatcher:
         try:
             service = self._find(type_id)
             session = self._admit(service, request)
-            parameters = self._decode(service, reader)
+            if service.entry is Entry.SESSION:
+                reader.allow(self._limits.fields)
+            parameters = await self._decode(service, reader)
+            if service.entry is Entry.SESSION and (session.closed or session.line is not connection):
+                # While its request was decoded.
+                raise ServiceRefused(ua.StatusCodes.BadSessionIdInvalid, "the session has ended or moved")
             if service.aside:
                 self._start(service, _number(type_id), connection, request, session, parameters)
                 return
@@ -135,11 +144,19 @@ class Dispatcher:
         self._sessions.touch(session)
         return session
 
-    def _decode(self, service: Service, reader: Any) -> Any:
+    async def _decode(self, service: Service, reader: Any) -> Any:
+        decode = service.decode or partial(struct_from_binary, service.parameters)
         try:
             # A list that is too long is refused before it is taken apart.
             self._check_count(service, announced(service.parameters, reader) if service.items else None)
-            parameters: Any = (service.decode or partial(struct_from_binary, service.parameters))(reader)
+            parameters: Any
+            if service.decode is not None or len(reader) <= self._limits.decoded_at_once_bytes:
+                parameters = decode(reader)
+            else:
+                async with self._decoding:
+                    parameters = await asyncio.to_thread(decode, reader)
+        except TooManyFields as error:
+            raise ServiceRefused(ua.StatusCodes.BadEncodingLimitsExceeded, str(error)) from error
         except DECODE_ERRORS as error:
             raise ServiceRefused(ua.StatusCodes.BadDecodingError, str(error)) from error
         if service.items:

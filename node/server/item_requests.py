@@ -35,11 +35,13 @@ _COUNT: Final = Struct("<i")
 class EncodedItems:
     """The items of a request; iterating decodes them and raises what asyncua's decoder raises."""
 
-    __slots__ = ("_count", "_data")
+    __slots__ = ("_count", "_data", "_fields")
 
-    def __init__(self, data: bytes, count: int) -> None:
+    def __init__(self, data: bytes, count: int, fields: list[int]) -> None:
+        """`fields` may be read from all of them that are not of the usual form."""
         self._data = data
         self._count = count
+        self._fields = fields
 
     def __len__(self) -> int:
         return self._count
@@ -47,7 +49,7 @@ class EncodedItems:
     def __iter__(self) -> Iterator[ua.MonitoredItemCreateRequest]:
         at = 0
         for _ in range(self._count):
-            item, at = _usual(self._data, at) or _any(self._data, at)
+            item, at = _usual(self._data, at) or _any(self._data, at, self._fields)
             yield item
 
 
@@ -65,7 +67,7 @@ class CreateItems:
         subscription_id, stamps, count = _HEAD.unpack(reader.read(_HEAD.size))
         if count > 0 and len(reader) < count * _SMALLEST:
             raise NotEnoughData(f"{count} items in {len(reader)} bytes")
-        items = EncodedItems(reader.read(len(reader)), max(count, 0))
+        items = EncodedItems(reader.read(len(reader)), max(count, 0), reader.fields)
         return cls(subscription_id, ua.TimestampsToReturn(stamps), items)
 
 
@@ -92,8 +94,8 @@ def _usual(data: bytes, at: int) -> tuple[ua.MonitoredItemCreateRequest, int] | 
     return ua.MonitoredItemCreateRequest(what, mode, wanted), end + _USUAL.size
 
 
-def _any(data: bytes, at: int) -> tuple[ua.MonitoredItemCreateRequest, int]:
-    reader: Any = Reader(data, at)
+def _any(data: bytes, at: int, fields: list[int]) -> tuple[ua.MonitoredItemCreateRequest, int]:
+    reader: Any = Reader(data, at, fields=fields)
     return struct_from_binary(ua.MonitoredItemCreateRequest, reader), reader.cur_pos
 
 

@@ -13,11 +13,15 @@ class Limits:
     chunk_bytes: int = 65_535
     smallest_chunk_bytes: int = 8_192
     # Whole request. Nobody needs more than a chunk before a session is active, so a stranger cannot fill memory.
-    # asyncua's decoder takes about 0.2 s for a megabyte, in which nobody else is served.
     message_bytes: int = 2_097_152
     message_chunks: int = 64
     stranger_message_bytes: int = 65_535
     stranger_message_chunks: int = 4
+    # What asyncua's decoder may be asked to take apart in a request of a session: each field takes it about 5 us, and
+    # a read of 10,000 nodes has 60,000. A request without a session has `wire.FIELDS`.
+    fields: int = 200_000
+    # Parameters of more bytes are decoded beside the event loop, one request at a time.
+    decoded_at_once_bytes: int = 8_192
     # Frames that wait behind the one in work; beyond it the socket is not read.
     waiting_bytes: int = 1_048_576
 

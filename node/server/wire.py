@@ -17,6 +17,9 @@ _HELLO_MAX_BYTES = 8_192  # five numbers and a URL of at most 4096 bytes
 _REASON_MAX_CHARS = 500  # OPC 10000-6 section 7.1.5 allows 4096 bytes
 _CHANNEL_TYPES = (b"OPN", b"MSG", b"CLO")
 
+# Fields that a body may have unless its reader is told otherwise: what makes channels and sessions has some dozens.
+FIELDS = 2_000
+
 # What asyncua's decoder raises for bytes that are no message; RecursionError is a RuntimeError, as is UaError.
 DECODE_ERRORS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, struct.error)
 
@@ -115,19 +118,28 @@ class FrameCutter:
             raise BadFrame(ua.StatusCodes.BadTcpMessageTooLarge, f"a {kind!r} of {size} bytes; {largest} are allowed")
 
 
-class Reader:
-    """A buffer for asyncua's decoder that never goes backwards.
+class TooManyFields(NotEnoughData):
+    """A body that is more work to decode than its sender may give."""
 
-    Lengths in a message are signed; a negative one must end the decoding, not turn it back for ever.
+
+class Reader:
+    """A buffer for asyncua's decoder that never goes backwards and counts what is read from it.
+
+    Lengths in a message are signed; a negative one must end the decoding, not turn it back for ever. A field takes
+    some microseconds to decode and may have a single byte, or none: their number says how long all of it takes.
     """
 
-    __slots__ = ("_data", "_end", "_nulls_left", "_position")
+    __slots__ = ("_data", "_end", "_fields", "_nulls_left", "_position")
 
-    def __init__(self, data: bytes, start: int = 0, end: int | None = None) -> None:
+    def __init__(
+        self, data: bytes, start: int = 0, end: int | None = None, *, fields: int | list[int] = FIELDS
+    ) -> None:
+        """`fields` may be read, parts and copies included; readers that are given one list share it."""
         self._data = data
         self._position = start
         self._end = len(data) if end is None else end
         self._nulls_left = self._end - start
+        self._fields = [fields] if isinstance(fields, int) else fields
 
     def __len__(self) -> int:
         return self._end - self._position
@@ -140,8 +152,21 @@ class Reader:
         """Position from the start of the data."""
         return self._position
 
+    @property
+    def fields(self) -> list[int]:
+        """How many more fields may be read, as readers share it."""
+        return self._fields
+
+    def allow(self, fields: int) -> None:
+        """From here on so many fields may be read."""
+        self._fields[0] = fields
+
     def read(self, size: int) -> bytes:
-        """Take `size` bytes; raises NotEnoughData."""
+        """Take `size` bytes; raises NotEnoughData, TooManyFields."""
+        fields = self._fields
+        fields[0] -= 1
+        if fields[0] < 0:
+            raise TooManyFields("more fields than are allowed")
         start = self._position
         self.skip(size)
         return self._data[start : self._position]
@@ -157,13 +182,15 @@ class Reader:
         left = self._end - self._position
         if size < -1:
             raise NotEnoughData(f"a length of {size}")
-        return Reader(self._data, self._position, self._position + (left if size == -1 else min(size, left)))
+        end = self._position + (left if size == -1 else min(size, left))
+        return Reader(self._data, self._position, end, fields=self._fields)
 
     def null(self) -> None:
         """Take one Null, which has no bytes; raises NotEnoughData when there are more of them than bytes."""
         self._nulls_left -= 1
         if self._nulls_left < 0:
             raise NotEnoughData("more Null values than bytes")
+        self.read(0)
 
     def rewind(self, cur_pos: int = 0) -> None:
         """Go back to where the caller has been."""

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.server.compat import harden_decoder
-from node.server.wire import DECODE_ERRORS, BadFrame, FrameCutter, Reader, error_frame
+from node.server.wire import DECODE_ERRORS, BadFrame, FrameCutter, Reader, TooManyFields, error_frame
 
 harden_decoder()
 
@@ -129,3 +129,32 @@ def test_any_stream_is_cut_or_refused(pieces: list[bytes]) -> None:
 def test_error_frame_is_as_the_standard_has_it() -> None:
     data = error_frame(ua.StatusCodes.BadTcpMessageTooLarge, "too large")
     assert data == b"ERRF" + struct.pack("<III", 8 + 8 + 9, ua.StatusCodes.BadTcpMessageTooLarge, 9) + b"too large"
+
+
+def test_fields_are_counted_whatever_they_are_in() -> None:
+    reader = Reader(b"abcdefgh", fields=4)
+    assert [reader.read(1), reader.copy(2).read(1)] == [b"a", b"b"]
+    reader.null()
+    reader.allow(1)
+    reader.skip(2)
+    assert reader.read(1) == b"d"
+    with pytest.raises(TooManyFields):
+        reader.copy().read(1)
+
+
+def test_readers_share_what_they_may_read() -> None:
+    first = Reader(b"abcd", fields=2)
+    first.read(1)
+    second = Reader(b"efgh", fields=first.fields)
+    second.read(1)
+    for each in (first, second):
+        with pytest.raises(TooManyFields):
+            each.read(1)
+
+
+def test_values_within_values_are_so_many_fields() -> None:
+    # One byte each: encodings of Variants that hold nothing.
+    nothings = b"\x98" + struct.pack("<i", 50_000) + b"\0" * 50_000
+    assert len(unpack_uatype(ua.VariantType.Variant, Reader(nothings, fields=200_000)).Value) == 50_000
+    with pytest.raises(TooManyFields):
+        unpack_uatype(ua.VariantType.Variant, Reader(nothings))
