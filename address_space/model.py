@@ -384,8 +384,7 @@ class Outcome(IntEnum):
     FAILED = 4  # the device did not take the write
 
 
-@dataclass(frozen=True, slots=True)
-class CommandResult:
+class CommandResult(NamedTuple):
     """What a command or the write of a setting came to.
 
     `status` is Good for CONFIRMED, Uncertain for UNCONFIRMED and MISMATCH, and for REFUSED and FAILED the
@@ -404,8 +403,7 @@ class CommandResult:
 # --- batches ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """New samples of several slots with one time: what a read block, a command or ageing publishes.
 
     `values[i]` is None when `statuses[i]` is Bad. `ticks` is the source time, taken when the answer arrived;

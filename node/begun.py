@@ -4,9 +4,24 @@ from __future__ import annotations
 
 from asyncio import InvalidStateError
 from collections.abc import Coroutine, Generator
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
+_NOT_BEGUN: Final = object()
+
+_Result = TypeVar("_Result")
 _Result_co = TypeVar("_Result_co", covariant=True)
+
+
+def begin(work: Coroutine[Any, Any, _Result]) -> tuple[Any, Begun[_Result] | None]:
+    """Run `work` to its first wait: its result, or what has to be awaited for the rest of it.
+
+    As `Begun`, and less work where nothing is waited for.
+    """
+    try:
+        value = work.send(None)
+    except StopIteration as ended:
+        return ended.value, None
+    return None, Begun(work, value)
 
 
 class Begun(Coroutine[Any, Any, _Result_co]):
@@ -18,17 +33,19 @@ class Begun(Coroutine[Any, Any, _Result_co]):
 
     __slots__ = ("_told", "_value", "_work", "done")
 
-    def __init__(self, work: Coroutine[Any, Any, _Result_co]) -> None:
+    def __init__(self, work: Coroutine[Any, Any, _Result_co], first: Any = _NOT_BEGUN) -> None:
+        """`first` is what `work` waits for already, if it has been begun."""
         self._work = work
         self._told = False  # whether who awaits this knows what it waits for
-        self._value: Any  # what it waits for first; its result when it has ended
+        self._value = first  # what it waits for first; its result when it has ended
+        self.done = False
+        if first is not _NOT_BEGUN:
+            return
         try:
             self._value = work.send(None)
         except StopIteration as ended:
             self._value = ended.value
             self.done = True
-        else:
-            self.done = False
 
     @property
     def result(self) -> _Result_co:

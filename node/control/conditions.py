@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from address_space.model import DeviceModel, Point, Sample, Value, is_good
 from drivers.spec import Comparison, Condition, Operand
@@ -28,7 +29,8 @@ def holds(condition: Condition, sample: Sample | None, arguments: Arguments) -> 
     """True when a Good sample satisfies the condition; a missing, Uncertain or Bad one never does."""
     if sample is None or sample.value is None or not is_good(sample.status):
         return False
-    value, wanted = sample.value, operand_value(condition.operand, arguments)
+    value, operand = sample.value, condition.operand
+    wanted = operand.constant if operand.argument is None else arguments[operand.argument]
     if type(value) is type(wanted) is float and condition.comparison is Comparison.EQ:
         return abs(value - wanted) <= condition.tolerance  # what most commands are confirmed by
     match condition.comparison:
@@ -63,23 +65,45 @@ def points_of(conditions: Iterable[Condition]) -> tuple[str, ...]:
 
 def describe(model: DeviceModel, samples: Mapping[str, Sample]) -> str:
     """Samples as an operator reads them: `inverter_status=Standby, charger_enabled=1`."""
-    texts = [f"{name}={_text(model.points[model.index[name]], sample)}" for name, sample in samples.items()]
-    return ", ".join(texts)
+    points, index = model.points, model.index
+    return ", ".join([f"{name}={_text(points[index[name]], sample)}" for name, sample in samples.items()])
 
 
 def describe_condition(model: DeviceModel, condition: Condition, arguments: Arguments) -> str:
     """A condition as an operator reads it: `inverter_status in Standby`."""
+    return phrase_of(model, condition).text(arguments)
+
+
+class Phrase(NamedTuple):
+    """A condition as an operator reads it, but for the arguments."""
+
+    head: str
+    point: Point
+    operand: Operand
+
+    def text(self, arguments: Arguments) -> str:
+        """All of it."""
+        head, point, operand = self
+        wanted = operand.constant if operand.argument is None else arguments[operand.argument]
+        if isinstance(wanted, tuple):
+            return head + ", ".join([value_text(point, one) for one in wanted])
+        return head if wanted is None else head + value_text(point, wanted)
+
+
+def phrase_of(model: DeviceModel, condition: Condition) -> Phrase:
+    """What is the same in all texts of a condition."""
     point = model.points[model.index[condition.point]]
-    wanted = ", ".join([value_text(point, one) for one in _each(operand_value(condition.operand, arguments))])
-    return f"{condition.point} {_SIGNS[condition.comparison]} {wanted}"
+    return Phrase(f"{condition.point} {_SIGNS[condition.comparison]} ", point, condition.operand)
 
 
 def value_text(point: Point, value: Value | None) -> str:
     """A value with the text of its enumeration or its unit."""
+    unit = point.unit
+    if isinstance(value, float):
+        return f"{value:g}" if unit is None or unit == "1" else f"{value:g} {unit}"
     if point.enumeration is not None and isinstance(value, int):
         return point.enumeration.text(int(value)) or str(value)
-    shown = f"{value:g}" if isinstance(value, float) else str(value)
-    return f"{shown} {point.unit}" if point.unit not in (None, "1") else shown
+    return str(value) if unit is None or unit == "1" else f"{value} {unit}"
 
 
 def _text(point: Point, sample: Sample) -> str:

@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from address_space.model import Clock, CommandResult, Device, Outcome, Point, Publisher, Status, Value
 from drivers.base import Port
-from drivers.spec import CommandSpec, KeepAlive, Profile, SettingSpec
-from node.begun import Begun
+from drivers.spec import KeepAlive, Profile, SettingSpec
+from node.begun import Begun, begin
 from node.control.arguments import check_arguments, fault_of_value
-from node.control.conditions import Arguments, describe_condition, value_text
-from node.control.execution import Execution
+from node.control.conditions import Arguments, value_text
+from node.control.device_lock import DeviceLock
+from node.control.execution import Execution, Keep
 from node.control.keep_alive import KeepAlives, Spawn
 from node.control.last_command import LastCommand, Request
 from node.control.recipe import Recipe, recipe_of
@@ -61,7 +61,7 @@ class ControlDesk:
         self._last = LastCommand(image, clock)
         self._last.begin(devices.values())
         self._keep_alives = KeepAlives(image, clock, spawn)
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks: dict[str, DeviceLock] = {}
         self._recipes: dict[tuple[str, str], Recipe] = {}  # by device and command
         self._columns: dict[tuple[str, tuple[str, ...]], SettingColumns] = {}
         self._newest: dict[str, Request] = {}
@@ -89,11 +89,11 @@ class ControlDesk:
         port = self._ports.get(device_id)
         if refusal is not None or port is None:
             return self._end(Request(device, command_id, "", caller.user, asked), refusal or _NO_BUS)
-        values = [value for value in arguments if value is not None]
+        values: Any = arguments  # none of them is None: they have been looked at
         if recipe.spec.dispatch:
-            recipe, values = self._recipe_of(device, recipe.spec.dispatch[int(values[0])]), []
+            recipe, values = self._recipe_of(device, recipe.spec.dispatch[int(values[0])]), ()
         named = recipe.named(values)
-        request = Request(device, command_id, _wanted(device, recipe.spec, named), caller.user, asked)
+        request = Request(device, command_id, recipe.wanted(named), caller.user, asked)
         return await self._answer(request, self._carry_out(device, recipe, named, port), answer_by)
 
     async def write_setting(self, device_id: str, point_id: str, value: Value, caller: Caller) -> CommandResult:
@@ -150,9 +150,11 @@ class ControlDesk:
         """Let the work go on in a task of the node, so that a caller who leaves does not stop it."""
         began = self._clock.monotonic()
         self._newest[request.device.id] = request
-        begun = Begun(work)
-        if begun.done:
-            return self._end(request, begun.result)
+        result: CommandResult | None
+        result, begun = begin(work)
+        if begun is None:
+            assert result is not None  # noqa: S101 - it is one
+            return self._end(request, result)
         result = await self._until(self._in_task(request, begun), answer_by)
         if result is not None:
             return result
@@ -200,26 +202,43 @@ class ControlDesk:
 
     async def _carry_out(self, device: Device, recipe: Recipe, arguments: Arguments, port: Port) -> CommandResult:
         """Take the place of commands that this one contradicts, then write, keep alive and confirm."""
-
-        async def keep(kept: KeepAlive) -> None:
-            await self._keep_alives.begin(device, kept, arguments, port)
-
         spec, written = recipe.spec, recipe.writes
-        lock = self._locks.setdefault(device.id, asyncio.Lock())
+        keep = None if spec.keep_alive is None else self._keeper(device, arguments, port)
+        lock = self._lock(device.id)
         execution = Execution(device, self._profiles[device.id].commands, port, self._clock, lock, keep)
-        standing = self._standing.setdefault(device.id, {})
+        standing = self._standing_on(device.id)
         for earlier, its_points in standing.items():
             if spec.emergency or not written.isdisjoint(its_points):
                 earlier.supersede(spec.id)
         standing[execution] = written
         try:
-            await self._keep_alives.before(device.id, spec.id)
-            result = await execution.command(spec, arguments)
+            if self._keep_alives.stands(device.id):
+                await self._keep_alives.before(device.id, spec.id)
+            result = await execution.command(recipe.course, arguments)
         finally:
             del standing[execution]
         if spec.keep_alive is not None and result.outcome is not Outcome.CONFIRMED and not execution.superseded:
             await self._keep_alives.end(device.id, spec.keep_alive)
         return result
+
+    def _keeper(self, device: Device, arguments: Arguments, port: Port) -> Keep:
+        async def keep(kept: KeepAlive) -> None:
+            await self._keep_alives.begin(device, kept, arguments, port)
+
+        return keep
+
+    def _lock(self, device_id: str) -> DeviceLock:
+        lock = self._locks.get(device_id)
+        if lock is None:
+            lock = self._locks[device_id] = DeviceLock()
+        return lock
+
+    def _standing_on(self, device_id: str) -> dict[Execution, frozenset[str]]:
+        """What is in work on a device, with the points that it writes."""
+        standing = self._standing.get(device_id)
+        if standing is None:
+            standing = self._standing[device_id] = {}
+        return standing
 
     def _recipe_of(self, device: Device, command_id: str) -> Recipe:
         recipe = self._recipes.get((device.id, command_id))
@@ -229,7 +248,7 @@ class ControlDesk:
 
     async def _apply(self, device: Device, group: SettingGroup, wanted: Wanted) -> Mapping[str, CommandResult]:
         """Write settings; an emergency on the same device need not wait for their read-back."""
-        standing = self._standing.setdefault(device.id, {})
+        standing = self._standing_on(device.id)
         standing[group] = frozenset(wanted.points)
         try:
             return await group.write(wanted)
@@ -272,8 +291,8 @@ class ControlDesk:
         return refused
 
     def _group(self, device: Device) -> SettingGroup:
-        lock = self._locks.setdefault(device.id, asyncio.Lock())
-        return SettingGroup(device, self._profiles[device.id].commands, self._ports[device.id], self._clock, lock)
+        commands, port = self._profiles[device.id].commands, self._ports[device.id]
+        return SettingGroup(device, commands, port, self._clock, self._lock(device.id))
 
     def _end(self, request: Request, result: CommandResult) -> CommandResult:
         self._last.show(request, result)
@@ -318,12 +337,6 @@ def _wrong_arguments(recipe: Recipe, arguments: Sequence[Value | None]) -> Comma
     return None if fault is None else _refuse(*fault)
 
 
-def _wanted(device: Device, spec: CommandSpec, arguments: Arguments) -> str:
-    if spec.confirm is None:
-        return spec.id
-    return ", ".join([describe_condition(device.model, one, arguments) for one in spec.confirm.conditions])
-
-
 def _list(texts: Sequence[str], count: int) -> str:
     return ", ".join(texts) + (f" and {count - len(texts)} more" if count > len(texts) else "")
 
@@ -337,6 +350,6 @@ def _summary(results: SettingResults) -> CommandResult:
     count = f"{len(points) - len(unconfirmed)} of {len(points)} confirmed"
     if unconfirmed:
         first = results[unconfirmed[0]]
-        return replace(first, reason=f"{count}; {first.reason}")
+        return first._replace(reason=f"{count}; {first.reason}")
     observed = _list(results.observed(points[:_SHOWN]), len(points))
     return CommandResult(Outcome.CONFIRMED, Status.GOOD, observed, results.longest_s, count)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from itertools import takewhile
 from typing import Any, TypeVar
 
 from address_space.model import Clock, CommandResult, Device, Outcome, Sample, Status
 from drivers.base import AnswerLost, DriverError, Malformed, NoAnswer, Port, Priority, Setting
-from drivers.spec import CommandSpec, Condition, Confirm, KeepAlive, Run, Step, Write
-from node.begun import Begun
+from drivers.spec import CommandSpec, Condition, Confirm, KeepAlive, Run, Write
+from node.begun import begin
 from node.control.conditions import (
     Arguments,
     describe,
     describe_condition,
     first_unmet,
-    operand_value,
-    points_of,
 )
+from node.control.course import Course, course_of
+from node.control.device_lock import DeviceLock
 
 # A write or read that waits longer than this behind a broken channel has failed: an operator waits for it.
 _REQUEST_S = 10.0
@@ -48,7 +47,7 @@ class Execution:
         commands: Mapping[str, CommandSpec],
         port: Port,
         clock: Clock,
-        lock: asyncio.Lock,
+        lock: DeviceLock,
         keep: Keep | None = None,
     ) -> None:
         """`lock` is the device's: held from precondition to last write, not while waiting for the effect.
@@ -83,10 +82,10 @@ class Execution:
         if self._woken is not None:
             _wake(self._woken)
 
-    async def command(self, spec: CommandSpec, arguments: Arguments) -> CommandResult:
+    async def command(self, course: Course, arguments: Arguments) -> CommandResult:
         """Carry out a command to its end. Never raises for what a device does or does not do."""
         try:
-            return await self._command(spec, arguments)
+            return await self._command(course, arguments)
         except _Ended as ended:
             return ended.result
         except Superseded as later:
@@ -98,26 +97,33 @@ class Execution:
 
     # --- commands
 
-    async def _command(self, spec: CommandSpec, arguments: Arguments) -> CommandResult:
-        priority = Priority.EMERGENCY if spec.emergency else Priority.COMMAND
-        leading = list(takewhile(_is_write, spec.steps))
-        async with self._lock:
-            if spec.requires:
-                await self._require(spec.requires, arguments, priority)
-            unanswered = await self._burst(leading, arguments, priority)
+    async def _command(self, course: Course, arguments: Arguments) -> CommandResult:
+        spec, lock = course.spec, self._lock
+        if not lock.take():
+            await lock.wait()
+        try:
+            if course.required:
+                await self._require(course, arguments)
+            unanswered = await self._burst(course.leading, arguments, course.priority)
+        finally:
+            lock.release()
         inner: CommandResult | None = None
-        for step in spec.steps[len(leading) :]:
+        for step in course.others:
             if isinstance(step, Run):
-                inner = await self._command(self._commands[step.command], {})
+                inner = await self._command(course_of(self._commands[step.command]), {})
                 if inner.outcome is not Outcome.CONFIRMED:
                     return inner
-            else:
-                async with self._lock:
-                    unanswered = await self._burst([step], arguments, priority) or unanswered
+                continue
+            if not lock.take():
+                await lock.wait()
+            try:
+                unanswered = await self._burst((step,), arguments, course.priority) or unanswered
+            finally:
+                lock.release()
         if spec.keep_alive is not None and self._keep is not None:
             await self._keep(spec.keep_alive)
         if spec.confirm is not None:
-            return await self._confirm(spec.confirm, arguments, unanswered, priority)
+            return await self._confirm(spec.confirm, course, arguments, unanswered)
         if inner is not None and unanswered is None:
             return inner
         return self._unproven(unanswered, "written; the profile names nothing that would prove it")
@@ -133,39 +139,33 @@ class Execution:
             return self.result(Outcome.UNCONFIRMED, Status.UNCERTAIN, f"superseded by {later}")
         return self.result(Outcome.REFUSED, Status.BAD_REQUEST_NOT_ALLOWED, f"superseded by {later}, not written")
 
-    async def _require(self, conditions: tuple[Condition, ...], arguments: Arguments, priority: Priority) -> None:
+    async def _require(self, course: Course, arguments: Arguments) -> None:
         """Read the points of a precondition now and refuse when one does not hold."""
         try:
-            samples = await self._unless_superseded(self._read(points_of(conditions), priority))
+            samples = await self._unless_superseded(self._read(course.required, course.priority))
         except DriverError as error:
             raise _Ended(self.result(Outcome.FAILED, error.status, f"precondition not read: {error}")) from error
-        unmet = first_unmet(conditions, samples, arguments)
+        unmet = first_unmet(course.spec.requires, samples, arguments)
         if unmet is not None:
             reason = f"needs {describe_condition(self._device.model, unmet, arguments)}; nothing was written"
             raise _Ended(self.result(Outcome.REFUSED, unmet.otherwise, reason))
 
-    async def _burst(self, steps: Sequence[Step], arguments: Arguments, priority: Priority) -> DriverError | None:
+    async def _burst(self, writes: Sequence[Write], arguments: Arguments, priority: Priority) -> DriverError | None:
         """Write steps in order. A write without an answer may still have worked: that is returned, not raised."""
         self._check_superseded()
-        settings = [self._setting(step, arguments) for step in steps if isinstance(step, Write)]
-        if not settings:
+        if not writes:
             return None
+        settings = [_setting(write, arguments) for write in writes]
         try:
             return await self._write(settings, priority)
         except DriverError as error:
             raise _Ended(self.result(Outcome.FAILED, error.status, str(error))) from error
 
-    def _setting(self, step: Write, arguments: Arguments) -> Setting:
-        value = operand_value(step.value, arguments)
-        if value is None or isinstance(value, tuple):
-            raise TypeError(f"{step.point} cannot be set to {value!r}; the linter should have refused this step")
-        return Setting(step.point, value)
-
     async def _confirm(
-        self, confirm: Confirm, arguments: Arguments, unanswered: DriverError | None, priority: Priority
+        self, confirm: Confirm, course: Course, arguments: Arguments, unanswered: DriverError | None
     ) -> CommandResult:
         """Read the confirming points until they show the effect or the profile's deadline passes."""
-        points = points_of(confirm.conditions)
+        points, priority = course.confirming, course.priority
         deadline = self._clock.monotonic() + confirm.within_s
         seen: Condition | None = None
         lost: DriverError | None = None
@@ -217,10 +217,13 @@ class Execution:
 
         A transaction that is on the wire is finished by the bus all the same.
         """
+        if self._superseded_by is not None:
+            waiting.close()
         self._check_superseded()
-        begun = Begun(waiting)
-        if begun.done:
-            return begun.result
+        result: _Result
+        result, begun = begin(waiting)
+        if begun is None:
+            return result
         work = asyncio.ensure_future(begun)
         woken = self._woken = asyncio.get_running_loop().create_future()
         work.add_done_callback(lambda _: _wake(woken))
@@ -233,8 +236,12 @@ class Execution:
             work.cancel()
 
 
-def _is_write(step: Step) -> bool:
-    return isinstance(step, Write)
+def _setting(write: Write, arguments: Arguments) -> Setting:
+    operand = write.value
+    value = operand.constant if operand.argument is None else arguments[operand.argument]
+    if value is None or isinstance(value, tuple):
+        raise TypeError(f"{write.point} cannot be set to {value!r}; the linter should have refused this step")
+    return Setting(write.point, value)
 
 
 def _wake(waiting: asyncio.Future[None]) -> None:

@@ -117,6 +117,10 @@ class KeepAlives:
         if standing is not None and standing[0].spec is spec:
             await self._let_go(device_id)
 
+    def stands(self, device_id: str) -> bool:
+        """True when a command stands on a device."""
+        return device_id in self._standing
+
     async def before(self, device_id: str, command_id: str) -> None:
         """End what stands on a device if the command that is about to be carried out ends it."""
         standing = self._standing.get(device_id)

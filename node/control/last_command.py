@@ -13,6 +13,7 @@ _GOOD = int(Status.GOOD)
 _POINTS = tuple(
     f"last_command_{what}" for what in ("name", "outcome", "wanted", "observed", "elapsed", "reason", "user", "time")
 )
+_ALL_GOOD = (_GOOD,) * len(_POINTS)
 
 
 class Request(NamedTuple):
@@ -31,8 +32,8 @@ class LastCommand:
     def __init__(self, image: Publisher, clock: Clock) -> None:
         self._image = image
         self._clock = clock
-        # By device: which of the points it has, and their slots.
-        self._shown: dict[str, tuple[tuple[bool, ...], Sequence[int]]] = {}
+        # By device: which of the points it has (None when it has all), their slots and their statuses.
+        self._shown: dict[str, tuple[tuple[bool, ...] | None, Sequence[int], tuple[int, ...]]] = {}
 
     def begin(self, devices: Iterable[Device]) -> None:
         """Say of devices that nothing was asked of them yet: that is no data, not a device that does not answer."""
@@ -41,15 +42,17 @@ class LastCommand:
             slots = [self._image.slot(device.id, point) for point in compress(_POINTS, has)]
             row = range(slots[0], slots[0] + len(slots)) if slots else range(0)
             # As a row when they are one, which is published with less work.
-            self._shown[device.id] = has, (row if slots == list(row) else slots)
-        all_slots = [slot for _has, slots in self._shown.values() for slot in slots]
+            good = _ALL_GOOD if all(has) else (_GOOD,) * len(slots)
+            self._shown[device.id] = None if all(has) else has, (row if slots == list(row) else slots), good
+        all_slots = [slot for _has, slots, _good in self._shown.values() for slot in slots]
         self._image.degrade(all_slots, Status.BAD_NO_DATA, self._clock.now())
 
     def show(self, request: Request, result: CommandResult) -> None:
         """Publish one result, pending or final."""
         device, name, wanted, user, ticks = request
-        outcome, elapsed_ms = int(result.outcome), result.elapsed_s * _MS_PER_S
-        values: tuple[Value, ...] = (name, outcome, wanted, result.observed, elapsed_ms, result.reason, user, ticks)
-        has, slots = self._shown[device.id]
-        shown = values if len(slots) == len(values) else tuple(compress(values, has))
-        self._image.publish(Batch(slots, shown, (_GOOD,) * len(slots), self._clock.now()))
+        outcome, _status, observed, elapsed_s, reason, _inputs = result
+        values: tuple[Value, ...] = (name, int(outcome), wanted, observed, elapsed_s * _MS_PER_S, reason, user, ticks)
+        has, slots, good = self._shown[device.id]
+        if has is not None:
+            values = tuple(compress(values, has))
+        self._image.publish(Batch(slots, values, good, self._clock.now()))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import compress
-from operator import le, sub
+from operator import le, not_, sub
 
 from address_space.model import Clock, CommandResult, Device, Outcome, Sample, Status, Value, is_good
 from drivers.base import DriverError, Malformed, Port, Priority, Rejected, Setting
 from drivers.spec import CommandSpec, SettingSpec
 from node.control.conditions import describe
+from node.control.device_lock import DeviceLock
 from node.control.execution import Execution, Superseded
 
 # The device (or one block of it) said no: each setting is then asked for by itself, to know which.
@@ -77,7 +77,7 @@ class SettingGroup(Execution):
     """Writes settings together."""
 
     def __init__(
-        self, device: Device, commands: Mapping[str, CommandSpec], port: Port, clock: Clock, lock: asyncio.Lock
+        self, device: Device, commands: Mapping[str, CommandSpec], port: Port, clock: Clock, lock: DeviceLock
     ) -> None:
         """As Execution."""
         super().__init__(device, commands, port, clock, lock)
@@ -121,7 +121,10 @@ class SettingGroup(Execution):
             self._settle(wanted, self.result(Outcome.FAILED, error.status, str(error)))
 
     async def _together(self, wanted: Wanted) -> None:
-        async with self._lock:
+        lock = self._lock
+        if not lock.take():
+            await lock.wait()
+        try:
             self._check_superseded()
             await self._settle_held(wanted, "the device has this value already")
             waiting = self._left(wanted)
@@ -129,6 +132,8 @@ class SettingGroup(Execution):
                 return
             self._check_superseded()
             unanswered = await self._write(waiting.burst, Priority.COMMAND)
+        finally:
+            lock.release()
         blind = waiting.by_readable(readable=False)
         if blind.points:
             self._settle(blind, self._unproven(unanswered, "written; the device does not let it be read back"))
@@ -164,7 +169,7 @@ class SettingGroup(Execution):
 
     def _left(self, wanted: Wanted) -> Wanted:
         verdicts = self._verdicts
-        return wanted.pick([point not in verdicts for point in wanted.points]) if verdicts else wanted
+        return wanted.pick(list(map(not_, map(verdicts.__contains__, wanted.points)))) if verdicts else wanted
 
     def _settle(self, wanted: Wanted, verdict: CommandResult) -> None:
         self._verdicts.update(dict.fromkeys(wanted.points, verdict))

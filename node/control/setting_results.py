@@ -67,4 +67,4 @@ class SettingResults(Mapping[str, CommandResult]):
 
 def _different(verdicts: Mapping[str, CommandResult]) -> list[CommandResult]:
     """The verdicts, each object once: a few, however many settings there are."""
-    return list({id(verdict): verdict for verdict in verdicts.values()}.values())
+    return list(dict(zip(map(id, verdicts.values()), verdicts.values(), strict=True)).values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from asyncua import ua
@@ -32,7 +32,20 @@ class AuditedDesk:
         self._image = image
         self._audit = audit
 
-    async def call(
+    def call(
+        self,
+        device_id: str,
+        command_id: str,
+        arguments: Sequence[Value | None],
+        caller: Caller,
+        answer_by: float | None,
+    ) -> Coroutine[Any, Any, CommandResult]:
+        """As Desk.call."""
+        told = self._audit.heard or ASKED.get()
+        call = self._told_call if told else self._desk.call
+        return call(device_id, command_id, arguments, caller, answer_by)
+
+    async def _told_call(
         self,
         device_id: str,
         command_id: str,
@@ -40,9 +53,6 @@ class AuditedDesk:
         caller: Caller,
         answer_by: float | None,
     ) -> CommandResult:
-        """As Desk.call."""
-        if not (self._audit.heard or ASKED.get()):
-            return await self._desk.call(device_id, command_id, arguments, caller, answer_by)
         method = _settled(device_id, command_id)
         result = await self._desk.call(device_id, command_id, arguments, caller, answer_by)
         if self._audit.heard:

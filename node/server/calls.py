@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from asyncua import ua
@@ -91,11 +91,11 @@ class MethodCaller:
         found = self._command(object_id, method_id)
         return found if isinstance(found, int) else (found[0], self._space.command(*found))
 
-    async def carry_out(
+    def carry_out(
         self, device_id: str, command_id: str, values: Sequence[Value | None], caller: Caller, answer_by: float
-    ) -> CommandResult:
+    ) -> Coroutine[Any, Any, CommandResult]:
         """Hand one call to the desk."""
-        return await self._desk.call(device_id, command_id, values, caller, answer_by)
+        return self._desk.call(device_id, command_id, values, caller, answer_by)
 
     async def _call(self, call: ua.CallMethodRequest, caller: Caller, answer_by: float) -> ua.CallMethodResult:
         found = self.find(call.ObjectId, call.MethodId)

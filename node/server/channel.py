@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import struct
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from asyncua import ua
 from asyncua.common.connection import TransportLimits
@@ -30,8 +29,7 @@ _HEAD: Final = struct.Struct("<4sIII")  # type, size, channel, token
 _NUMBERS: Final = struct.Struct("<II")  # of the chunk and of its request
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(NamedTuple):
     """One complete message of a channel."""
 
     request_id: int

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
-from types import TracebackType
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
+
+from node.begun import Begun, begin
 
 _LOG = logging.getLogger(__name__)
 
@@ -45,9 +46,18 @@ class TaskSet:
         task.add_done_callback(done)
         return task
 
-    def guard(self, name: str, failed: Failed) -> Guard:
-        """For work that is done at once: what an error means for others is the same as with `start`."""
-        return Guard(name, failed)
+    def attempt(
+        self, work: Coroutine[Any, Any, _Result], name: str, failed: Failed
+    ) -> tuple[_Result | None, Begun[_Result] | None]:
+        """Do work that may end without waiting, as `begin`; its error means for others what it means with `start`.
+
+        Nothing, and nothing to await, when it failed.
+        """
+        try:
+            return begin(work)
+        except Exception as error:  # noqa: BLE001 - the one boundary that keeps a request's fault from all others
+            _report(error, name, failed)
+            return None, None
 
     async def close(self) -> None:
         """Cancel all and wait until they have ended."""
@@ -57,28 +67,6 @@ class TaskSet:
             task.cancel()
         if ending:
             await asyncio.wait(ending)
-
-
-class Guard:
-    """Around work that needs no task, but must not take others along any more than one would."""
-
-    __slots__ = ("_failed", "_name")
-
-    def __init__(self, name: str, failed: Failed) -> None:
-        self._name = name
-        self._failed = failed
-
-    def __enter__(self) -> None:
-        """Nothing happens before the work."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        """Report a bug, and end it here."""
-        if not isinstance(error, Exception):
-            return False
-        _report(error, self._name, self._failed)
-        return True
 
 
 def _report(error: BaseException, name: str, failed: Failed | None) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import cache
 from struct import Struct, pack
 from typing import Any, Final, NamedTuple
 
@@ -18,13 +19,15 @@ from node.server.limits import Limits
 from node.server.wire import Reader
 
 _NOTHING: Final = COUNT.pack(0)
+_ONE: Final = COUNT.pack(1)
 _INT32, _STRING, _DOUBLE, _TEXT = 6, 12, 11, 21
-_OUTCOME: Final = Struct("<iBiBi")  # four outputs; Int32, then a text of that length
-_ELAPSED: Final = Struct("<BdBBi")  # Double, then a localized text with both parts; its locale's length
 _BOTH_PARTS: Final = 0x03
 _LOCALE: Final = LOCALE.encode()
+# Double, then a localized text with both parts: locale, and the length of the text.
+_ELAPSED: Final = Struct(f"<BdBBi{len(_LOCALE)}si")
 _NULL: Final = -1  # length of a list that is not there
 _KEPT: Final = 2_000  # methods that are remembered
+_FORMS: Final = 256  # lengths of requests that are remembered
 
 
 class _Method(NamedTuple):
@@ -37,6 +40,13 @@ class _Method(NamedTuple):
     head: tuple[int, ...]  # that number and those types
 
 
+class _Form(NamedTuple):
+    """How the bytes of a request look that makes one call."""
+
+    unpack: Callable[[bytes, int], tuple[Any, ...]]  # number of calls, NodeIds, then the inputs as in `_Method`
+    head: tuple[int, ...]  # of the methods that are called in this form
+
+
 _Call = tuple[_Method, tuple[Value, ...]]
 
 
@@ -46,13 +56,24 @@ class FastCall:
     def __init__(self, caller: MethodCaller, limits: Limits) -> None:
         self._caller = caller
         self._most = limits.call_operations
-        self._known: dict[bytes, _Method] = {}
+        self._known: dict[bytes, _Method] = {}  # by NodeIds of object and method
+        self._forms: dict[int, _Form] = {}  # by the length of the request
 
     def begin(self, data: bytes, at: int, caller: Caller, answer_by: float) -> Coroutine[Any, Any, bytes] | None:
         """What gives the bytes behind the response's header; None when the ordinary way has to answer.
 
         Nothing has been called then. Raises struct.error, IndexError, ValueError for bytes that are no request.
         """
+        form = self._forms.get(len(data) - at)
+        if form is not None:
+            parts = form.unpack(data, at)
+            method = self._known.get(parts[1])
+            if parts[0] == 1 and method is not None and method.head == form.head == parts[2:3] + parts[3::2]:
+                return self._answer_one(method, parts[4::2], caller, answer_by)
+        return self._begin_all(data, at, caller, answer_by)
+
+    def _begin_all(self, data: bytes, at: int, caller: Caller, answer_by: float) -> Coroutine[Any, Any, bytes] | None:
+        start = at
         (count,) = COUNT.unpack_from(data, at)
         if not 0 < count <= self._most:
             return None
@@ -69,7 +90,23 @@ class FastCall:
                 return None
             calls.append((method, parts[2::2]))
             at = end + method.layout.size
-        return None if at != len(data) else self._answer(calls, caller, answer_by)
+        if at != len(data):
+            return None
+        if count == 1:
+            self._keep(calls[0][0], at - start)
+        return self._answer(calls, caller, answer_by)
+
+    def _keep(self, method: _Method, length: int) -> None:
+        """Remember the form of a call that is `length` bytes long."""
+        if len(self._forms) >= _FORMS:
+            self._forms.clear()
+        ids = length - COUNT.size - method.layout.size
+        layout = Struct(f"<i{ids}s{method.layout.format.removeprefix('<')}")
+        self._forms[length] = _Form(layout.unpack_from, method.head)
+
+    async def _answer_one(self, method: _Method, values: tuple[Value, ...], caller: Caller, answer_by: float) -> bytes:
+        result = await self._caller.carry_out(method.device_id, method.command_id, values, caller, answer_by)
+        return _ONE + encode(result, method.inputs) + _NOTHING
 
     async def _answer(self, calls: Sequence[_Call], caller: Caller, answer_by: float) -> bytes:
         parts = [COUNT.pack(len(calls))]
@@ -97,20 +134,18 @@ class FastCall:
 
 def encode(result: CommandResult, inputs: int) -> bytes:
     """One CallMethodResult as `address_space.methods.answer` makes it."""
-    if is_bad(result.status):
-        refused = result.input_results if len(result.input_results) == inputs else ()
-        return pack(f"<Ii{len(refused)}I", result.status, len(refused), *refused) + _NOTHING + _NOTHING
-    observed, reason = result.observed.encode(), result.reason.encode()
-    # Zero is Good, for each input.
-    head = f"<Ii{4 * inputs}xi"
-    return b"".join(
-        (
-            pack(head, result.status, inputs, 0),
-            _OUTCOME.pack(4, _INT32, result.outcome, _STRING, len(observed)),
-            observed,
-            _ELAPSED.pack(_DOUBLE, result.elapsed_s * 1000.0, _TEXT, _BOTH_PARTS, len(LOCALE)),
-            _LOCALE,
-            COUNT.pack(len(reason)),
-            reason,
-        )
-    )
+    outcome, status, seen, elapsed_s, why, refused = result
+    if is_bad(status):
+        if len(refused) != inputs:
+            refused = ()
+        return pack(f"<Ii{len(refused)}I", status, len(refused), *refused) + _NOTHING + _NOTHING
+    observed, reason = seen.encode(), why.encode()
+    head = _good(inputs).pack(status, inputs, 0, 4, _INT32, outcome, _STRING, len(observed))
+    tail = _ELAPSED.pack(_DOUBLE, elapsed_s * 1000.0, _TEXT, _BOTH_PARTS, len(_LOCALE), _LOCALE, len(reason))
+    return head + observed + tail + reason
+
+
+@cache
+def _good(inputs: int) -> Struct:
+    """Status, a status for each input (zero is Good), no diagnostics, four outputs: Int32, then a text of a length."""
+    return Struct(f"<Ii{4 * inputs}xiiBiBi")

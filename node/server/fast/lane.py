@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
 from asyncua import ua
@@ -16,7 +17,6 @@ from asyncua import ua
 from address_space.builder import BuiltSpace
 from address_space.image import ProcessImage
 from address_space.model import Clock
-from node.begun import Begun
 from node.server.browsing import Browser
 from node.server.calls import MethodCaller
 from node.server.channel import Incoming
@@ -33,7 +33,8 @@ from node.server.sessions import TOKEN_ID_BYTES, Session, SessionTable
 from node.server.tasks import TaskSet
 from node.server.writing import SettingWriter
 
-_TYPE: Final = struct.Struct("<HH")
+# Type id, authentication token, then as layout.REQUEST.
+_HEAD: Final = struct.Struct(f"<HH{TOKEN_ID_BYTES}s{REQUEST.format.removeprefix('<')}")
 _IDS: Final = ua.ObjectIds
 
 # What `Lane.answer` gives for a request that is answered later.
@@ -51,16 +52,13 @@ class QuickLine(Line, Protocol):
 
 
 class _Asked(NamedTuple):
-    """A request whose sender may ask it; its parameters are in `data` from `at` on."""
+    """A request whose sender may ask it, and that is answered by work."""
 
     line: QuickLine
     id: int
     session: Session
-    data: bytes
-    at: int
     handle: int
-    hint_ms: int
-    now: int
+    type_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +66,10 @@ class _Service:
     """One service: what answers it, at once or by work that may have to wait, and how its response is called."""
 
     response: int
-    at_once: Callable[[_Asked], bytes | None] | None = None
-    begin: Callable[[_Asked], Coroutine[Any, Any, bytes] | None] | None = None
+    # Of the request's bytes, where its parameters are in them, its session, and the wall time.
+    at_once: Callable[[bytes, int, Session, int], bytes | None] | None = None
+    # The same, with the milliseconds after which its client gives up.
+    begin: Callable[[bytes, int, Session, int], Coroutine[Any, Any, bytes] | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +111,20 @@ class Lane:
         self._services: Mapping[int, _Service] = {
             _IDS.ReadRequest_Encoding_DefaultBinary: _Service(
                 _IDS.ReadResponse_Encoding_DefaultBinary,
-                lambda asked: reading.answer(asked.data, asked.at, asked.session.caller.role, asked.now),
+                lambda data, at, session, now: reading.answer(data, at, session.caller.role, now),
             ),
             _IDS.BrowseRequest_Encoding_DefaultBinary: _Service(
-                _IDS.BrowseResponse_Encoding_DefaultBinary, lambda asked: browsing.answer(asked.data, asked.at)
+                _IDS.BrowseResponse_Encoding_DefaultBinary,
+                lambda data, at, _session, _now: browsing.answer(data, at),
             ),
             _IDS.WriteRequest_Encoding_DefaultBinary: _Service(
                 _IDS.WriteResponse_Encoding_DefaultBinary,
-                begin=lambda asked: writing.begin(asked.data, asked.at, asked.session.caller),
+                begin=lambda data, at, session, _hint: writing.begin(data, at, session.caller),
             ),
             _IDS.CallRequest_Encoding_DefaultBinary: _Service(
                 _IDS.CallResponse_Encoding_DefaultBinary,
-                begin=lambda asked: calling.begin(
-                    asked.data, asked.at, asked.session.caller, caller.answer_by(clock.monotonic(), asked.hint_ms)
+                begin=lambda data, at, session, hint_ms: calling.begin(
+                    data, at, session.caller, caller.answer_by(clock.monotonic(), hint_ms)
                 ),
             ),
         }
@@ -135,31 +136,30 @@ class Lane:
         """
         data = incoming.body
         try:
-            encoding, type_id = _TYPE.unpack_from(data)
+            encoding, type_id, token, _time, handle, _diagnostics, audit = _HEAD.unpack_from(data)
             service = self._services.get(type_id)
             if encoding != FOUR_BYTE or service is None or not (self._allow_none or line.channel.is_secure):
                 return None
-            begin = _TYPE.size + TOKEN_ID_BYTES
-            session = self._sessions.by_bytes(data[_TYPE.size : begin])
+            session = self._sessions.by_bytes(token)
             if session is None or session.line is not line or not session.activated:
                 return None
-            _time, handle, _diagnostics, audit = REQUEST.unpack_from(data, begin)
-            begin += REQUEST.size + max(audit, 0)
+            begin = _HEAD.size + (audit if audit > 0 else 0)
             hint, more = REQUEST_END.unpack_from(data, begin)
             # What a client gives an entry of its own for is audited with it, on the ordinary way.
             if more != NOTHING or audit < -1 or (audit > 0 and service.at_once is None):
                 return None
-            asked = _Asked(line, incoming.request_id, session, data, begin + REQUEST_END.size, handle, hint, now)
-            if service.begin is None:
-                body, work = service.at_once(asked) if service.at_once is not None else None, None
-            else:
-                body, work = None, service.begin(asked) if line.running < self._limits.running_requests else None
+            begin += REQUEST_END.size
+            body = work = None
+            if service.at_once is not None:
+                body = service.at_once(data, begin, session, now)
+            elif service.begin is not None and line.running < self._limits.running_requests:
+                work = service.begin(data, begin, session, hint)
         except (struct.error, LookupError, ValueError, ua.UaError):
             # Bytes that are no request: what is wrong with them is for the ordinary way to say.
             return None
         if work is not None:
             self._sessions.touch(session)
-            body = self._begin(work, service, type_id, asked)
+            body = self._begin(work, service, _Asked(line, incoming.request_id, session, handle, type_id))
             if body is None:
                 return LATER
         elif body is None:
@@ -169,15 +169,12 @@ class Lane:
         self._served(type_id, session, 0)
         return response(service.response, now, handle) + body
 
-    def _begin(self, work: Coroutine[Any, Any, bytes], service: _Service, type_id: int, asked: _Asked) -> bytes | None:
+    def _begin(self, work: Coroutine[Any, Any, bytes], service: _Service, asked: _Asked) -> bytes | None:
         """Do the work; None when it has to wait, and goes on beside the messages that follow, even without a client."""
-        line, begun = asked.line, None
-        with self._tasks.guard("request", lambda _error: self._failed(asked)):
-            begun = Begun(work)
+        body, begun = self._tasks.attempt(work, "request", partial(self._failed, asked))
         if begun is None:
-            return None
-        if begun.done:
-            return begun.result
+            return body
+        line = asked.line
         line.running += 1
 
         async def run() -> None:
@@ -185,13 +182,13 @@ class Lane:
                 body = await begun
             finally:
                 line.running -= 1
-            self._served(type_id, asked.session, 0)
+            self._served(asked.type_id, asked.session, 0)
             line.send_packed(response(service.response, self._clock.now(), asked.handle) + body, asked.id)
 
-        self._tasks.start(run(), "request", lambda _error: self._failed(asked))
+        self._tasks.start(run(), "request", partial(self._failed, asked))
         return None
 
-    def _failed(self, asked: _Asked) -> None:
+    def _failed(self, asked: _Asked, _error: BaseException) -> None:
         fault = ua.ServiceFault()
         fault.ResponseHeader.RequestHandle = asked.handle
         fault.ResponseHeader.ServiceResult = ua.StatusCode(ua.UInt32(ua.StatusCodes.BadInternalError))
