@@ -18,6 +18,8 @@ _HAS_SUBTYPE: Final = ua.NodeId(ua.Int32(ua.ObjectIds.HasSubtype))
 _EVERY_FIELD: Final = 0x3F
 _POINT_BYTES: Final = 16
 _NO_INDEX: Final = 0xFFFF_FFFF  # RemainingPathIndex of a complete path
+# No node is as far from another; a path that goes up and down for ever would be followed for long.
+_MOST_STEPS: Final = 100
 
 
 @dataclass(slots=True)
@@ -64,10 +66,10 @@ class Browser:
         response.Parameters.Results = results
         return response  # type: ignore[no-any-return]
 
-    def translate(self, parameters: ua.TranslateBrowsePathsToNodeIdsParameters) -> Any:
+    async def translate(self, parameters: ua.TranslateBrowsePathsToNodeIdsParameters) -> Any:
         """Answer a TranslateBrowsePathsToNodeIds."""
         response: Any = ua.TranslateBrowsePathsToNodeIdsResponse()
-        response.Results = [self._follow(path) for path in parameters.BrowsePaths]
+        response.Results = await in_slices(parameters.BrowsePaths, self._follow)
         return response
 
     # --- one node
@@ -165,6 +167,8 @@ class Browser:
             return ua.StatusCodes.BadNodeIdUnknown
         if not elements:
             return ua.StatusCodes.BadNothingToDo
+        if len(elements) > _MOST_STEPS:
+            return ua.StatusCodes.BadQueryTooComplex
         if elements[-1].TargetName is None or not elements[-1].TargetName.Name:
             return ua.StatusCodes.BadBrowseNameInvalid
         return None

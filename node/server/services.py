@@ -158,6 +158,7 @@ class Services:
             ids.TranslateBrowsePathsToNodeIdsRequest_Encoding_DefaultBinary: Service(
                 ua.TranslateBrowsePathsToNodeIdsParameters,
                 lambda _request, _session, given: self.browser.translate(given),
+                waits=True,
                 items="BrowsePaths",
                 most=limits.browse_operations,
             ),

@@ -216,6 +216,7 @@ async def test_paths_say_what_is_wrong_each_for_itself(session: Session) -> None
         path(ua.NodeId(85), ua.QualifiedName("Nothing", 0)),
         path(ua.NodeId(85), server, ua.QualifiedName(None, 0)),
         path(ua.NodeId(99_999), server),
+        path(ua.NodeId(85), *[server] * 101),
     ]
     results = (await session.ask(request)).Results
     assert [each.StatusCode.name for each in results] == [
@@ -224,6 +225,7 @@ async def test_paths_say_what_is_wrong_each_for_itself(session: Session) -> None
         "BadNoMatch",
         "BadBrowseNameInvalid",
         "BadNodeIdUnknown",
+        "BadQueryTooComplex",
     ]
     assert results[0].Targets[0].RemainingPathIndex == 0xFFFF_FFFF
 

@@ -90,3 +90,24 @@ def test_fault_of_a_peer_is_a_warning_once(caplog: pytest.LogCaptureFixture) -> 
     for peer, kind in (("10.0.0.1", "noise"), ("10.0.0.1", "noise"), ("10.0.0.1", "other"), ("10.0.0.2", "noise")):
         faults.report(peer, kind, "what it sent")
     assert [record.levelname for record in caplog.records] == ["WARNING", "DEBUG", "WARNING", "WARNING"]
+
+
+async def test_few_items_that_take_long_leave_others_their_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, at = asyncio.get_running_loop(), 0.0
+    monkeypatch.setattr(loop, "time", lambda: at)
+    turns = 0
+
+    def work(_item: int) -> None:
+        nonlocal at
+        at += 0.004
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    await in_slices(range(10), work)
+    task.cancel()
+    assert turns == 5
