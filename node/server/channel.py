@@ -26,6 +26,9 @@ _OPN: Final[Any] = ua.MessageType.SecureOpen
 _MSG: Final[Any] = ua.MessageType.SecureMessage
 _WHOLE: Final = b"MSGF"
 _HEAD: Final = struct.Struct("<4sIII")  # type, size, channel, token
+# What an OpenSecureChannel has behind its certificates: a kilobyte in blocks of any key, or a little more. Each block
+# of 256 bytes is decrypted with the private key, for whoever asks.
+_OPENING_MAX_BYTES: Final = 4_096
 _NUMBERS: Final = struct.Struct("<II")  # of the chunk and of its request
 
 
@@ -119,6 +122,7 @@ class Channel:
     def open(self, frame: Frame, peer: str) -> bytes:
         """Open or renew the channel; the answer's bytes. Raises ChannelRefused, after which it is of no use."""
         was_open, certificate = self.is_open, self._peer_certificate
+        _check_opening(frame)
         message = self._receive(frame)
         if message is None:
             raise ChannelRefused(ua.StatusCodes.BadTcpMessageTypeInvalid, "an OpenSecureChannel in parts")
@@ -250,6 +254,18 @@ class Channel:
         wanted = self.policy.secure_channel_nonce_length
         if self.is_secure and len(nonce or b"") != wanted:
             raise ChannelRefused(ua.StatusCodes.BadNonceInvalid, f"a nonce of {wanted} bytes is needed")
+
+
+def _check_opening(frame: Frame) -> None:
+    """Raises ChannelRefused for more than anybody needs to ask for a channel."""
+    reader = Reader(frame.body)
+    try:
+        for _ in ("policy", "certificate", "thumbprint"):
+            reader.skip(max(int.from_bytes(reader.read(4), "little", signed=True), 0))
+    except DECODE_ERRORS as error:
+        raise ChannelRefused(ua.StatusCodes.BadSecurityChecksFailed, f"not an OpenSecureChannel: {error}") from error
+    if len(reader) > _OPENING_MAX_BYTES:
+        raise ChannelRefused(ua.StatusCodes.BadTcpMessageTooLarge, f"an OpenSecureChannel with {len(reader)} bytes")
 
 
 def status_code(name: str) -> int:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from struct import Struct
 from typing import Any
 
@@ -15,6 +16,7 @@ from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary, uatcp_to_
 
 from address_space.model import Clock, ticks_to_datetime
 from node.server.channel import Channel, Incoming
+from node.server.doorway import Doorway
 from node.server.faults import FaultLog
 from node.server.held import Held
 from node.server.limits import Limits
@@ -69,6 +71,7 @@ class House:
     quick: Callable[[Connection, Incoming, int], bytes | None] | None = None
     # Hears that a channel was opened or renewed, or why it was not.
     opened: Callable[[Connection, ChannelRefused | None], None] | None = None
+    doorway: Doorway | None = None  # through which all channels are opened, one at a time
 
 
 class Connection(asyncio.Protocol):
@@ -312,7 +315,7 @@ class Connection(asyncio.Protocol):
         elif self._stage is Stage.NEW:
             raise BadMessage(ua.StatusCodes.BadTcpMessageTypeInvalid, "a message before Hello")
         elif frame.type == b"OPN":
-            self._open(frame)
+            await self._pass_the_door(frame)
         elif frame.type == b"CLO":
             self.channel.receive(frame)
             self.close()
@@ -322,7 +325,15 @@ class Connection(asyncio.Protocol):
                 self.touched_s = self._house.clock.monotonic()
                 await self._house.handle(self, incoming)
 
+    async def _pass_the_door(self, frame: Frame) -> None:
+        if self._house.doorway is None:
+            self._open(frame)
+        else:
+            await self._house.doorway.through(partial(self._open, frame))
+
     def _open(self, frame: Frame) -> None:
+        if self._stage is Stage.CLOSED:  # while it waited for its turn
+            return
         opened = self._house.opened
         try:
             answer = self.channel.open(frame, self.peer)

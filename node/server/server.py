@@ -34,6 +34,7 @@ from node.server.compat import ChannelIds, StandardServer, harden_decoder, insta
 from node.server.connection import Connection, House
 from node.server.diagnostics import Diagnostics
 from node.server.dispatcher import Dispatcher
+from node.server.doorway import Doorway
 from node.server.endpoints import Endpoints
 from node.server.events import Events
 from node.server.fast.lane import Lane, make_lane
@@ -132,6 +133,7 @@ class OpcUaServer:
         self._own: OwnCertificate | None = None
         self._keys: ServerKeys | None = None
         self._dispatcher: Dispatcher | None = None
+        self._doorway = Doorway(clock)
         self._lane: Lane | None = None
         self._audit: Audit | None = None
         self._reload: Reload | None = None
@@ -375,6 +377,7 @@ class OpcUaServer:
             self._lost,
             self._quick,
             self._opened,
+            self._doorway,
         )
         return Connection(house)
 

@@ -108,6 +108,8 @@ BEFORE_CHANNEL = {
     "a renewal": (opening(kind=1), CODES.BadRequestTypeInvalid),
     "no certificate": (opening(BASIC), CODES.BadCertificateInvalid),
     "garbage for a certificate": (opening(BASIC, b"\x30\x82\xff\xff"), CODES.BadCertificateInvalid),
+    "more than a request for a channel": (opening(body=b"\0" * 5_000), CODES.BadTcpMessageTooLarge),
+    "hundreds of blocks to decrypt": (opening(BASIC, b"\x30\x00", body=b"\0" * 60_000), CODES.BadTcpMessageTooLarge),
     "an endless chain": (opening(BASIC, b"\x30\x00" * 100), CODES.BadCertificateInvalid),
 }
 
