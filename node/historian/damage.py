@@ -12,6 +12,7 @@ class Damage:
 
     def __init__(self) -> None:
         self._known: set[str] = set()
+        self._rows = 0
 
     def __len__(self) -> int:
         return len(self._known)
@@ -23,6 +24,12 @@ class Damage:
     def note_block(self, tag: int, t_min: int, error: Exception) -> None:
         """Count a block that cannot be read."""
         self._note(f"block {tag}/{t_min}", error)
+
+    def note_rows(self, count: int) -> None:
+        """Count rows that could not be read and were deleted."""
+        for _ in range(count):
+            self._rows += 1
+            self._note(f"row {self._rows}", ValueError("holds something of another type"))
 
     def _note(self, what: str, error: Exception) -> None:
         if what in self._known:

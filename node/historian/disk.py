@@ -16,7 +16,9 @@ from typing import Final
 
 from address_space.model import Clock
 from node.historian.connection import Connection
-from node.historian.database import LOG_PAGES, is_corrupt, move_aside, open_reader
+from node.historian.damage import Damage
+from node.historian.database import LOG_PAGES, is_corrupt, move_aside, open_reader, open_writer
+from node.historian.mending import is_garbled, mend
 from node.historian.salvage import Salvage
 from node.historian.writer import Writer
 
@@ -31,12 +33,15 @@ _PASSING: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.S
 class Disk:
     """The connections to one file; None while it is not open."""
 
-    def __init__(self, path: Path, tags: Collection[str], clock: Clock, log_pages: int = LOG_PAGES) -> None:
+    def __init__(
+        self, path: Path, tags: Collection[str], clock: Clock, damage: Damage, log_pages: int = LOG_PAGES
+    ) -> None:
         """Touches no file yet. `tags` are those that this site records."""
         self.path = path
         self._log_pages = log_pages
         self._tags = tags
         self._clock = clock
+        self._damage = damage
         self._began = False  # the file was opened once: what was lost later is known by itself
         self._lock = asyncio.Lock()
         self.writing: Connection | None = None
@@ -58,16 +63,63 @@ class Disk:
 
     def _open(self, made: list[Writer]) -> sqlite3.Connection:
         try:
-            made.append(Writer(self.path, self._log_pages))
+            writer = self._whole_writer()
         except sqlite3.DatabaseError as error:
             if not is_corrupt(error):
                 raise
             self._begin_anew(error)
-            made.append(Writer(self.path, self._log_pages))
-        if not self._began:
-            made[0].mark_gap(self._tags, self._clock.now())
-            self._began = True
-        return made[0].connection
+            writer = self._whole_writer()
+        self._began = True
+        made.append(writer)
+        return writer.connection
+
+    def _whole_writer(self) -> Writer:
+        """The file with the mark that nobody recorded before; rows that hinder it are taken out."""
+        try:
+            return self._marked_writer()
+        except (sqlite3.OperationalError, TypeError, OverflowError) as error:
+            if not is_garbled(error):
+                raise
+        connection = open_writer(self.path, self._log_pages)
+        try:
+            self._mend(connection)
+        finally:
+            connection.close()
+        return self._marked_writer()
+
+    def _marked_writer(self) -> Writer:
+        writer = Writer(self.path, self._log_pages)
+        try:
+            if not self._began:
+                writer.mark_gap(self._tags, self._clock.now())
+        except BaseException:
+            writer.connection.close()
+            raise
+        return writer
+
+    def _mend(self, connection: sqlite3.Connection) -> int:
+        count = mend(connection)
+        self._damage.note_rows(count)
+        return count
+
+    async def mend(self) -> bool:
+        """Take out rows that hold what none of ours can, after something failed as if it had met one.
+
+        False when there was none. What the disk says meanwhile is dealt with as `after` does.
+        """
+        connection = self.writing
+        if connection is None:
+            return False
+        try:
+            mended = await connection.run(self._mend) > 0
+        except (sqlite3.Error, ValueError) as error:
+            await self.after(error, connection)
+            return is_corrupt(error)
+        if mended:
+            # A query that failed amid its rows may hold on to the state of the file before.
+            async with self._lock:
+                await self._close()
+        return mended
 
     async def after(self, error: Exception, on: Connection | None = None) -> None:
         """Let go of a file that failed, so that the next call opens it anew; keep it where that helps nothing.

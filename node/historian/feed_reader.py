@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from heapq import merge
 from itertools import repeat
+from operator import index
 from typing import Final, Protocol, TypeVar
 
 from address_space.model import Clock
@@ -203,7 +204,7 @@ def _estimate(rows: int, looked: Sequence[int]) -> int:
 
 def _cursor(connection: sqlite3.Connection, sink: str) -> Mark:
     row = connection.execute("SELECT seq, tag, ticks FROM cursor WHERE sink = ?", (sink,)).fetchone()
-    return Mark(*row) if row is not None else START
+    return Mark(*map(index, row)) if row is not None else START
 
 
 def _move(connection: sqlite3.Connection, sink: str, mark: Mark, known: Mark, now: int) -> None:

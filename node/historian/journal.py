@@ -26,6 +26,7 @@ from node.historian.figures import Figures
 from node.historian.history import Columns, HistoryUnavailable, Page
 from node.historian.intake import Intake
 from node.historian.keeper import Keeper
+from node.historian.mending import is_garbled
 from node.historian.raw import RawHistory
 from node.historian.reader import Reader, Request
 from node.historian.recording import Recording
@@ -93,7 +94,7 @@ class Journal:
         self.acknowledged = 0
         self.damage = Damage()
         self._reader = Reader(self.damage)
-        self._disk = Disk(path, self._slots.keys(), clock, LOG_PAGES_SD if sd_card else LOG_PAGES)
+        self._disk = Disk(path, self._slots.keys(), clock, self.damage, LOG_PAGES_SD if sd_card else LOG_PAGES)
         self._compactor = Compactor(self.on_disk, self._disk, clock, self.damage)
         self.committed: list[Callable[[], None]] = []
         self.event_log = Events(self, self.ring)
@@ -291,10 +292,12 @@ class Journal:
         try:
             async with asyncio.timeout(ANSWER_S):
                 return await connection.run(work)
-        except (sqlite3.Error, OSError, ValueError) as error:
+        except (sqlite3.Error, OSError, ValueError, TypeError, OverflowError) as error:
             # A time-out is an OSError too; a connection that was closed meanwhile says ValueError.
             if is_corrupt(error):
                 await self._disk.after(error, connection)
+            elif is_garbled(error) and not await self._disk.mend() and not isinstance(error, sqlite3.Error):
+                raise  # no row of the file is to blame for it
             text = str(error) or f"no answer within {ANSWER_S:.0f} s"
             raise HistoryUnavailable(f"{self._path}: {text}") from error
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from heapq import merge
 from typing import Final, NamedTuple
@@ -71,7 +71,11 @@ class Reader:
         heads = self._heads
         if heads is None or heads.connection is not connection:
             heads = self._heads = Heads(connection, self._damage)
-        heads.refresh()
+        try:
+            heads.refresh()
+        except BaseException:
+            self._heads = None  # what it has learnt may be half of a row
+            raise
         found = connection.execute("SELECT id FROM tag WHERE path = ?", (request.tag,)).fetchone()
         return _Reading(heads, request, found[0] if found else 0, self._damage).run(waiting)
 
@@ -160,7 +164,8 @@ class _Reading:
     def _piece(self, key: _Key) -> Piece:
         low, high = self._request.low, self._request.high
         if key.tag:
-            columns = read_block(self._heads.connection, key.tag, key.t_min, self._damage, low, high)
+            connection, unpack = self._heads.connection, self._heads.unpacked.decode
+            columns = read_block(connection, key.tag, key.t_min, self._damage, low, high, unpack)
         else:
             frame = self._heads.frame(key.seq)
             columns = Columns() if frame is None else within(in_order(frame.of(self._tag)), low, high)
@@ -174,6 +179,7 @@ def read_block(
     damage: Damage,
     low: int = -(2**63),
     high: int = 2**63 - 1,
+    unpack: Callable[[bytes, int, int], Columns] = decode,
 ) -> Columns:
     """The samples of a block in an interval; those of a damaged one are one sample that says Bad_DataLost.
 
@@ -181,7 +187,7 @@ def read_block(
     """
     try:
         row = connection.execute("SELECT data FROM block WHERE tag = ? AND t_min = ?", (tag, t_min)).fetchone()
-        return decode(row[0], low, high) if row is not None else Columns()
+        return unpack(row[0], low, high) if row is not None else Columns()
     except BlockDamaged as error:
         damage.note_block(tag, t_min, error)
     except sqlite3.DatabaseError as error:

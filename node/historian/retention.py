@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from operator import index
 from os import statvfs
 from pathlib import Path
 from typing import Final
@@ -108,9 +109,9 @@ def oldest(connection: sqlite3.Connection) -> int | None:
         "SELECT min(t_min) FROM (SELECT t_min FROM block INDEXED BY block_seq ORDER BY seq, tag, t_min LIMIT 1000)"
     ).fetchone()
     if block is not None:
-        return int(block)
+        return index(block)
     (frame,) = connection.execute("SELECT min(t_min) FROM (SELECT t_min FROM frame ORDER BY seq LIMIT 100)").fetchone()
-    return None if frame is None else int(frame)
+    return None if frame is None else index(frame)
 
 
 def taken(connection: sqlite3.Connection, sinks: Collection[str]) -> Mark | None:
