@@ -36,7 +36,7 @@ _DI_URI: Final = "http://opcfoundation.org/UA/DI/"
 _DEVICE_SET: Final = 5001  # OPC 10000-100 annex A
 _SITE_URI: Final = "urn:gridnode:site:"
 _SITE_OBJECT: Final = "_site"  # the folders of a site begin with this and a dot
-_BUSES: Final = "_site.Buses"
+_OTHERS: Final = ("_site.Buses", "_site.Sinks")  # folders of what has points and is no device
 _POLICIES: Final = (SecurityPolicyAes256Sha256RsaPss, SecurityPolicyBasic256Sha256, SecurityPolicyAes128Sha256RsaOaep)
 _NOT_TRUSTED: Final = ("BadSecurityChecksFailed", "BadCertificateUntrusted", "BadCertificateUseNotAllowed")
 # What a node says that stops, or whose connection broke while it was asked.
@@ -163,12 +163,14 @@ class NodeClient:
         return tuple(device for device, _ in found)
 
     async def others(self) -> tuple[str, ...]:
-        """Ids of what has points of its own beside the devices: the buses and the node itself."""
+        """Ids of what has points of its own beside the devices: buses, sinks and the node itself."""
         organizes, objects = ua.ObjectIds.Organizes, ua.NodeClass.Object
         top = [name for name, _ in await self._children(self._id(_SITE_OBJECT), objects, organizes)]
-        buses = await self._children(self._id(_BUSES), objects, organizes) if _BUSES in top else ()
-        folders = f"{_SITE_OBJECT}."
-        return (*(bus for bus, _ in buses), *(name for name in top if not name.startswith(folders)))
+        found: list[str] = []
+        for folder in _OTHERS:
+            if folder in top:
+                found += [name for name, _ in await self._children(self._id(folder), objects, organizes)]
+        return (*found, *(name for name in top if not name.startswith(f"{_SITE_OBJECT}.")))
 
     async def points(self, device: str) -> tuple[tuple[str, str], ...]:
         """Path and label of each point of a device, in the order of its model."""
