@@ -28,6 +28,8 @@ buses:
 devices:
   xw1: {{profile: schneider.xw, bus: gw, unit: 10, control: true}}
   xw2: {{profile: schneider.xw, bus: gw, unit: 11}}
+sinks:
+  central: {{type: influx, url: "http://127.0.0.1:{nobody}", bucket: gridnode}}
 """
 PASSWORD = "correct horse battery"
 LIMIT_S = 60  # a program of this size starts in a second, on a busy machine in ten
@@ -68,7 +70,7 @@ class Prompt:
 
 def prompt(folder: Path) -> Prompt:
     made = Prompt(folder, free_port())
-    made.site.write_text(SITE.format(port=made.port, gateway=free_port()))
+    made.site.write_text(SITE.format(port=made.port, gateway=free_port(), nobody=free_port()))
     return made
 
 
@@ -111,6 +113,15 @@ def test_watch_prints_changes_with_unit_status_and_local_time(at_plant: Prompt) 
         read_until(watching, line % (r"xw2\.ac_voltage", "V"))
     finally:
         assert end(watching, signal.SIGINT) == 130
+
+
+def test_watch_shows_sinks_too(at_plant: Prompt) -> None:
+    watching = at_plant.start("watch", "central")
+    try:
+        read_until(watching, r"  central\.sink_state  Retrying \(3\)  Good$")
+    finally:
+        watching.kill()
+        watching.communicate()
 
 
 def test_watch_shows_buses_and_the_node_too(at_plant: Prompt) -> None:
@@ -220,9 +231,12 @@ def test_the_journal_is_read_and_checked_beside_the_node(at_plant: Prompt) -> No
     assert "all of it is whole" in at_plant("journal", "check")
     found = json.loads(at_plant("journal", "stats", "--json"))
     assert found["samples"] > 100
-    assert found["sinks"] == []
+    (sink,) = found["sinks"]
+    assert (sink["id"], sink["quarantined"]) == ("central", 0)
+    assert sink["waiting"] > 100  # nobody listens there
     assert "0 in quarantine" in at_plant("journal", "quarantine", "list")
-    assert "there is none" in at_plant("journal", "replay", "central", "--last", "1h", code=1)
+    assert "it comes anyway" in at_plant("journal", "replay", "central", "--last", "1h")
+    assert "there is central" in at_plant("journal", "replay", "other", "--last", "1h", code=1)
 
 
 def test_a_client_elsewhere_knows_the_node_and_is_known_before_a_password_is_sent(
