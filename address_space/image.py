@@ -141,14 +141,14 @@ class ProcessImage:
         """Newest samples of points of one device."""
         first, index = self._first[device_id], self.devices[device_id].model.index
         values, statuses, sources = self.values, self.statuses, self.sources
-        slots = [first + index[point] for point in points]
-        row = _row(slots)
+        places = list(map(index.__getitem__, points))
+        row = _row(places)
         if row is None:
             rows: Iterable[tuple[Value | None, int, int]] = [
-                (values[slot], statuses[slot], sources[slot]) for slot in slots
+                (values[slot], statuses[slot], sources[slot]) for slot in [first + place for place in places]
             ]
         else:
-            part = slice(row.start, row.stop)
+            part = slice(first + row.start, first + row.stop)
             rows = zip(values[part], statuses[part], sources[part], strict=True)
         return dict(zip(points, map(_sample, rows), strict=True))
 
@@ -301,10 +301,10 @@ def _row(slots: Sequence[int]) -> range | None:
     count = len(slots)
     if count < _ROW:
         return None
+    if isinstance(slots, range):
+        return slots if slots.step == 1 else None
     first = slots[0]
     row = range(first, first + count)
-    if isinstance(slots, range):
-        return row if slots.step == 1 else None
     return row if slots[-1] == row[-1] and list(slots) == list(row) else None
 
 

@@ -25,7 +25,7 @@ _ISSUE: Final = ua.SecurityTokenRequestType.Issue
 _OPN: Final[Any] = ua.MessageType.SecureOpen
 _MSG: Final[Any] = ua.MessageType.SecureMessage
 _WHOLE: Final = b"MSGF"
-_HEAD: Final = struct.Struct("<4sIII")  # type, size, channel, token
+_HEAD: Final = struct.Struct("<4sIIIII")  # type, size, channel, token; numbers as below, unless they are encrypted
 # What an OpenSecureChannel has behind its certificates: a kilobyte in blocks of any key, or a little more. Each block
 # of 256 bytes is decrypted with the private key, for whoever asks.
 _OPENING_MAX_BYTES: Final = 4_096
@@ -173,22 +173,27 @@ class Channel:
 
         That is a chunk that is not a whole message, not the next one, or not made with the keys in use.
         """
-        if chunk[:4] != _WHOLE or not _HEAD.size < len(chunk) <= self._transport.max_message_size:
+        secure, begin = self._secure, _HEAD.size
+        # Nothing is encrypted in fewer bytes, and a plain message has more.
+        if not begin <= len(chunk) <= self._transport.max_message_size:
             return None
-        _kind, _size, channel, token = _HEAD.unpack_from(chunk)
-        if channel != self._secure.security_token.ChannelId or self._ends.get(token, 0.0) < self._clock.monotonic():
+        kind, _size, channel, token, sequence, request_id = _HEAD.unpack_from(chunk)
+        if (
+            kind != _WHOLE
+            or channel != secure.security_token.ChannelId
+            or self._ends.get(token, 0.0) < self._clock.monotonic()
+        ):
             return None
-        try:
-            content = self._secure.unpack_one(chunk)
-            if content is None:
+        if not secure.is_plain:
+            try:
+                content = secure.unpack_one(chunk)
+                if content is None:
+                    return None
+                sequence, request_id = _NUMBERS.unpack_from(content)
+            except (ValueError, struct.error):
                 return None
-            sequence, request_id = _NUMBERS.unpack_from(content)
-        except (ValueError, struct.error):
-            return None
-        if not self._secure.expects(token, sequence):
-            return None
-        self._secure.count()
-        return Incoming(request_id, content[_NUMBERS.size :])
+            chunk, begin = content, _NUMBERS.size
+        return Incoming(request_id, chunk[begin:]) if secure.take(token, sequence) else None
 
     def pack(self, response: bytes, request_id: int) -> bytes:
         """The chunks of a response."""

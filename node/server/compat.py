@@ -25,6 +25,8 @@ from asyncua.ua import ua_binary
 # Type and size of a chunk, channel, token; then number of the chunk and of its request (OPC 10000-6 section 6.7.2).
 _CHUNK: Final = Struct("<4sIII")
 _SEQUENCE: Final = Struct("<II")
+_PLAIN: Final = Struct("<4sIIIII")  # both, as they stand before a message without security
+_NO_SECURITY: Final = ua.MessageSecurityMode.None_
 # Headers, signature and padding of a chunk, at most; and the last number that a chunk can have.
 _OVERHEAD_BYTES: Final = 128
 _LAST_SEQUENCE: Final = 0xFFFF_FFFF
@@ -71,23 +73,27 @@ class SecureChannel(SecureConnection):
             self.revolve_tokens()
         return super().open(params, server)
 
-    def expects(self, token: int, sequence: int) -> bool:
-        """True for a chunk that is a whole message, in its turn, with the token that is in use.
+    @property
+    def is_plain(self) -> bool:
+        """True when messages are neither signed nor encrypted."""
+        return self.security_policy.Mode is _NO_SECURITY
+
+    def take(self, token: int, sequence: int) -> bool:
+        """True for a chunk that is a whole message, in its turn, with the token in use: it counts as taken then.
 
         All others (a new token, one from before, numbers that wrap, parts of a message) are for asyncua.
         """
-        return (
-            self._open
-            and token == self.security_token.TokenId
-            and self._peer_sequence_number is not None
-            and sequence == self._peer_sequence_number + 1
-            and not self._incoming_parts
-        )
-
-    def count(self) -> None:
-        """The chunk that was expected has been taken."""
-        assert self._peer_sequence_number is not None  # noqa: S101 - `expects` has looked
-        self._peer_sequence_number += 1
+        last = self._peer_sequence_number
+        if (
+            not self._open
+            or token != self.security_token.TokenId
+            or last is None
+            or sequence != last + 1
+            or self._incoming_parts
+        ):
+            return False
+        self._peer_sequence_number = sequence
+        return True
 
     def pack_one(self, body: bytes, request_id: int) -> bytes | None:
         """A message as one chunk, as asyncua packs it; None when it may take more than one."""
@@ -96,9 +102,10 @@ class SecureChannel(SecureConnection):
         # It wraps to 1 where asyncua's does.
         self._sequence_number = self._sequence_number + 1 if self._sequence_number < _LAST_SEQUENCE else 1
         token, policy = self.security_token, self.security_policy
+        if policy.Mode is _NO_SECURITY:
+            size = _PLAIN.size + len(body)
+            return _PLAIN.pack(b"MSGF", size, token.ChannelId, token.TokenId, self._sequence_number, request_id) + body
         content = _SEQUENCE.pack(self._sequence_number, request_id) + body
-        if policy.Mode == ua.MessageSecurityMode.None_:
-            return _CHUNK.pack(b"MSGF", _CHUNK.size + len(content), token.ChannelId, token.TokenId) + content
         crypto: Any = policy.symmetric_cryptography
         content += crypto.padding(len(content))
         size = _CHUNK.size + len(content) + crypto.signature_size()
@@ -112,7 +119,7 @@ class SecureChannel(SecureConnection):
         None when it is not signed with them. Raises ValueError for what no key makes of it.
         """
         policy = self.security_policy
-        if policy.Mode == ua.MessageSecurityMode.None_:
+        if policy.Mode is _NO_SECURITY:
             return chunk[_CHUNK.size :]
         crypto: Any = policy.symmetric_cryptography
         crypto.use_prev_key = False

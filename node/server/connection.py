@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -87,6 +88,7 @@ class Connection(asyncio.Protocol):
         self._message: Incoming | None = None  # the one before them that has to go the ordinary way
         self._idle = True  # nothing waits and nothing is in work
         self._waiting_bytes = 0
+        self._paused = False  # nothing is read until less waits
         self._arrived = asyncio.Event()
         self._writable = asyncio.Event()
         self._writable.set()
@@ -95,6 +97,7 @@ class Connection(asyncio.Protocol):
         self._max_response_bytes = 0  # of the client's Hello; 0 is no limit
         self._session_response_bytes = 0  # of the session that logged in last
         self._max_response_chunks = 0
+        self._largest_bytes = sys.maxsize  # what all of these allow
         self._send_bytes = house.limits.smallest_chunk_bytes
         self.channel = house.new_channel()
         self.peer = "unknown"
@@ -136,6 +139,7 @@ class Connection(asyncio.Protocol):
                 self._idle = False
                 self._arrived.set()
         if self._waiting_bytes > self._house.limits.waiting_bytes and self._transport is not None:
+            self._paused = True
             self._transport.pause_reading()
 
     def pause_writing(self) -> None:
@@ -184,6 +188,7 @@ class Connection(asyncio.Protocol):
     def limit_responses(self, most_bytes: int) -> None:
         """Bytes of the largest response that the client's session takes; 0 is no limit beside that of its Hello."""
         self._session_response_bytes = most_bytes
+        self._look_at_limits()
 
     def fail(self, status: int, reason: str, *, reported: bool = False) -> None:
         """Say ERR and close; the log gets the reason unless it has it already."""
@@ -225,23 +230,26 @@ class Connection(asyncio.Protocol):
         self.touched_s = began = house.clock.monotonic()
         if began < self._rests_until_s:
             return True
-        while self._chunks and not over:
-            incoming = self.channel.receive_next(self._chunks[0])
+        chunks, quick, monotonic = self._chunks, house.quick, house.clock.monotonic
+        receive_next = self.channel.receive_next
+        while chunks and not over:
+            incoming = receive_next(chunks[0])
             if incoming is None:
                 break
             self._drop_chunk()
-            body = house.quick(self, incoming, now)
+            body = quick(self, incoming, now)
             if body is None:
                 self._message = incoming
                 break
             taken += 1
             if body:
                 answers.append((body, incoming.request_id))
-            over = taken >= _TURN_REQUESTS or house.clock.monotonic() - began > _TURN_S
+            over = taken >= _TURN_REQUESTS or monotonic() - began > _TURN_S
         # Packed together: a chunk's number is given where nothing else can be sent in between.
         if answers and self._transport is not None:
+            pack, fitting, largest = self.channel.pack, self._fitting, self._largest_bytes
             self._transport.write(
-                b"".join([self.channel.pack(self._fitting(body), request_id) for body, request_id in answers])
+                b"".join([pack(body if len(body) <= largest else fitting(body), request) for body, request in answers])
             )
         if over:
             ended = house.clock.monotonic()
@@ -252,7 +260,8 @@ class Connection(asyncio.Protocol):
     def _drop_chunk(self) -> bytes:
         chunk = self._chunks.popleft()
         self._waiting_bytes -= len(chunk)
-        if self._waiting_bytes <= self._house.limits.waiting_bytes and self._transport is not None:
+        if self._paused and self._waiting_bytes <= self._house.limits.waiting_bytes and self._transport is not None:
+            self._paused = False
             self._transport.resume_reading()
         return chunk
 
@@ -364,6 +373,7 @@ class Connection(asyncio.Protocol):
         self._max_response_chunks = hello.MaxChunkCount
         self._send_bytes = min(hello.ReceiveBufferSize, limits.chunk_bytes)
         self.channel.set_send_bytes(self._send_bytes)
+        self._look_at_limits()
         kind: Any = ua.MessageType.Acknowledge
         acknowledge = ua.Acknowledge(
             ProtocolVersion=ua.UInt32(0),
@@ -381,7 +391,7 @@ class Connection(asyncio.Protocol):
 
     def _fitting(self, body: bytes) -> bytes:
         """A response, or the fault that says that it is too large for the client."""
-        if not self._too_large(len(body)):
+        if len(body) <= self._largest_bytes:
             return body
         _time, handle = _RESPONSE.unpack_from(body)
         fault = ua.ServiceFault()
@@ -390,14 +400,13 @@ class Connection(asyncio.Protocol):
         fault.ResponseHeader.ServiceResult = ua.StatusCode(ua.UInt32(ua.StatusCodes.BadResponseTooLarge))
         return struct_to_binary(fault)
 
-    def _too_large(self, size: int) -> bool:
-        """True when the client's Hello or session does not allow a response of that size."""
-        if self._max_response_bytes and size > self._max_response_bytes:
-            return True
-        if self._session_response_bytes and size > self._session_response_bytes:
-            return True
-        chunks = 1 + size // (self._send_bytes - _CHUNK_OVERHEAD_BYTES)
-        return bool(self._max_response_chunks) and chunks > self._max_response_chunks
+    def _look_at_limits(self) -> None:
+        """Work out which responses the client's Hello and session allow."""
+        bounds = [most for most in (self._max_response_bytes, self._session_response_bytes) if most]
+        if self._max_response_chunks:
+            # One byte less, so that a part of a chunk counts as one.
+            bounds.append(self._max_response_chunks * (self._send_bytes - _CHUNK_OVERHEAD_BYTES) - 1)
+        self._largest_bytes = min(bounds, default=sys.maxsize)
 
     def _failed(self, _error: BaseException) -> None:
         """A bug met this client's message: it is in the log, and the others go on."""

@@ -48,17 +48,17 @@ class TaskSet:
         return task
 
     def attempt(
-        self, work: Coroutine[Any, Any, _Result], name: str, failed: Failed
-    ) -> tuple[_Result | None, Begun[_Result] | None]:
-        """Do work that may end without waiting, as `begin`; its error means for others what it means with `start`.
+        self, work: Coroutine[Any, Any, _Result], name: str
+    ) -> tuple[_Result | None, Begun[_Result] | None, Exception | None]:
+        """Do work that may end without waiting: its result, or what has to be awaited for the rest of it, or its error.
 
-        Nothing, and nothing to await, when it failed.
+        An error means for others what it means with `start`: it is logged here and goes no further.
         """
         try:
-            return begin(work)
+            return *begin(work), None
         except Exception as error:  # noqa: BLE001 - the one boundary that keeps a request's fault from all others
-            _report(error, name, failed)
-            return None, None
+            _report(error, name, None)
+            return None, None, error
 
     async def close(self) -> None:
         """Cancel all and wait until they have ended."""

@@ -11,8 +11,11 @@ from asyncua.common.utils import NotEnoughData
 from asyncua.ua.ua_binary import uatcp_to_binary
 
 _HEADER = struct.Struct("<3scI")
+_WHOLE_HEADER = struct.Struct("<4sI")  # the same, type and kind of chunk as one
+_WHOLE = b"MSGF"
 _HEADER_BYTES = 8
 _CHANNEL_BYTES = 4
+_SMALLEST_BYTES = _HEADER_BYTES + _CHANNEL_BYTES
 _HELLO_MAX_BYTES = 8_192  # five numbers and a URL of at most 4096 bytes
 _REASON_MAX_CHARS = 500  # OPC 10000-6 section 7.1.5 allows 4096 bytes
 _CHANNEL_TYPES = (b"OPN", b"MSG", b"CLO")
@@ -87,8 +90,10 @@ class FrameCutter:
         frames: list[bytes] = []
         start, length = 0, len(data)
         while length - start >= _HEADER_BYTES:
-            kind, chunk, size = _HEADER.unpack_from(data, start)
-            self._check(kind, chunk, size)
+            head, size = _WHOLE_HEADER.unpack_from(data, start)
+            # Most are whole messages; what `_check` wants of one, without a call.
+            if head != _WHOLE or not _SMALLEST_BYTES <= size <= self._max_bytes:
+                self._check(head[:-1], head[-1:], size)
             if length - start < size:
                 break
             frames.append(data[start : start + size])
@@ -108,7 +113,7 @@ class FrameCutter:
         if kind == b"HEL":
             smallest, largest, chunks = _HEADER_BYTES, _HELLO_MAX_BYTES, b"F"
         elif kind in _CHANNEL_TYPES:
-            smallest, largest = _HEADER_BYTES + _CHANNEL_BYTES, self._max_bytes
+            smallest, largest = _SMALLEST_BYTES, self._max_bytes
             chunks = b"FCA" if kind == b"MSG" else b"F"
         else:
             raise BadFrame(ua.StatusCodes.BadTcpMessageTypeInvalid, f"message type {kind!r}")

@@ -17,6 +17,7 @@ from asyncua import ua
 from address_space.builder import BuiltSpace
 from address_space.image import ProcessImage
 from address_space.model import Clock
+from node.begun import Begun
 from node.server.browsing import Browser
 from node.server.calls import MethodCaller
 from node.server.channel import Incoming
@@ -33,8 +34,10 @@ from node.server.sessions import TOKEN_ID_BYTES, Session, SessionTable
 from node.server.tasks import TaskSet
 from node.server.writing import SettingWriter
 
-# Type id, authentication token, then as layout.REQUEST.
-_HEAD: Final = struct.Struct(f"<HH{TOKEN_ID_BYTES}s{REQUEST.format.removeprefix('<')}")
+# Type id, authentication token, then as layout.REQUEST and, without an audit entry's id, as layout.REQUEST_END.
+_HEAD: Final = struct.Struct(
+    f"<HH{TOKEN_ID_BYTES}s{REQUEST.format.removeprefix('<')}{REQUEST_END.format.removeprefix('<')}"
+)
 _IDS: Final = ua.ObjectIds
 
 # What `Lane.answer` gives for a request that is answered later.
@@ -136,19 +139,20 @@ class Lane:
         """
         data = incoming.body
         try:
-            encoding, type_id, token, _time, handle, _diagnostics, audit = _HEAD.unpack_from(data)
+            encoding, type_id, token, _time, handle, _diagnostics, audit, hint, more = _HEAD.unpack_from(data)
             service = self._services.get(type_id)
             if encoding != FOUR_BYTE or service is None or not (self._allow_none or line.channel.is_secure):
                 return None
             session = self._sessions.by_bytes(token)
             if session is None or session.line is not line or not session.activated:
                 return None
-            begin = _HEAD.size + (audit if audit > 0 else 0)
-            hint, more = REQUEST_END.unpack_from(data, begin)
+            begin = _HEAD.size
+            if audit > 0:
+                begin += audit
+                hint, more = REQUEST_END.unpack_from(data, begin - REQUEST_END.size)
             # What a client gives an entry of its own for is audited with it, on the ordinary way.
             if more != NOTHING or audit < -1 or (audit > 0 and service.at_once is None):
                 return None
-            begin += REQUEST_END.size
             body = work = None
             if service.at_once is not None:
                 body = service.at_once(data, begin, session, now)
@@ -159,8 +163,13 @@ class Lane:
             return None
         if work is not None:
             self._sessions.touch(session)
-            body = self._begin(work, service, _Asked(line, incoming.request_id, session, handle, type_id))
+            body, begun, error = self._tasks.attempt(work, "request")
             if body is None:
+                asked = _Asked(line, incoming.request_id, session, handle, type_id)
+                if begun is not None:
+                    self._go_on(begun, service, asked)
+                elif error is not None:
+                    self._failed(asked, error)
                 return LATER
         elif body is None:
             return None
@@ -169,11 +178,8 @@ class Lane:
         self._served(type_id, session, 0)
         return response(service.response, now, handle) + body
 
-    def _begin(self, work: Coroutine[Any, Any, bytes], service: _Service, asked: _Asked) -> bytes | None:
-        """Do the work; None when it has to wait, and goes on beside the messages that follow, even without a client."""
-        body, begun = self._tasks.attempt(work, "request", partial(self._failed, asked))
-        if begun is None:
-            return body
+    def _go_on(self, begun: Begun[bytes], service: _Service, asked: _Asked) -> None:
+        """Let work that has to wait go on beside the messages that follow, even without a client."""
         line = asked.line
         line.running += 1
 
@@ -186,7 +192,6 @@ class Lane:
             line.send_packed(response(service.response, self._clock.now(), asked.handle) + body, asked.id)
 
         self._tasks.start(run(), "request", partial(self._failed, asked))
-        return None
 
     def _failed(self, asked: _Asked, _error: BaseException) -> None:
         fault = ua.ServiceFault()

@@ -97,8 +97,7 @@ def test_what_the_peer_packs_is_unpacked(mode: ua.MessageSecurityMode) -> None:
         content = channel.unpack_one(chunk)
         assert content is not None
         assert content[8:] == b"m" * size
-        assert channel.expects(13, int.from_bytes(content[:4], "little"))
-        channel.count()
+        assert channel.take(13, int.from_bytes(content[:4], "little"))
 
 
 @pytest.mark.parametrize("mode", MODES[1:], ids=str)
@@ -116,18 +115,19 @@ def test_no_byte_of_a_chunk_can_be_changed(mode: ua.MessageSecurityMode) -> None
             assert mode == ua.MessageSecurityMode.SignAndEncrypt  # no whole block
 
 
-def test_only_the_next_whole_message_with_the_token_in_use_is_expected() -> None:
+def test_only_the_next_whole_message_with_the_token_in_use_is_taken_and_once() -> None:
     channel = ours(MODES[0])
-    assert channel.expects(13, 51)
-    assert not channel.expects(12, 51)
-    assert not channel.expects(14, 51)
+    assert not channel.take(12, 51)
+    assert not channel.take(14, 51)
     for sequence in (0, 1, 49, 50, 52, 2**32 - 1):
-        assert not channel.expects(13, sequence)
+        assert not channel.take(13, sequence)
     channel._incoming_parts.append(None)  # type: ignore[arg-type]
-    assert not channel.expects(13, 51)
+    assert not channel.take(13, 51)
     channel._incoming_parts.clear()
+    assert channel.take(13, 51)
+    assert not channel.take(13, 51)
     channel.close()
-    assert not channel.expects(13, 51)
+    assert not channel.take(13, 52)
 
 
 def test_every_byte_of_padding_is_looked_at() -> None:
