@@ -82,5 +82,4 @@ class Compactor:
         while (salvage := self._disk.salvage) is not None:
             while await self._on_disk(salvage.step):
                 pass
-            if self._disk.salvage is salvage:
-                self._disk.salvage = None
+            self._disk.salvaged(salvage)

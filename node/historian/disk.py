@@ -19,7 +19,7 @@ from node.historian.connection import Connection
 from node.historian.damage import Damage
 from node.historian.database import LOG_PAGES, is_corrupt, move_aside, open_reader, open_writer
 from node.historian.mending import is_garbled, mend
-from node.historian.salvage import Salvage
+from node.historian.salvage import Salvage, planned
 from node.historian.writer import Writer
 
 _LOG = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Disk:
         self.writing: Connection | None = None
         self.reading: Connection | None = None
         self._writer: Writer | None = None
-        self.salvage: Salvage | None = None  # what may still be brought over from a file that was moved aside
+        self._salvages: list[Salvage] = []  # files that were moved aside, of which some may still be brought over
 
     async def opened(self) -> tuple[Writer, Connection]:
         """The open file; one that is broken is moved aside first. Raises WrongDatabase, sqlite3.Error, OSError."""
@@ -73,6 +73,22 @@ class Disk:
         made.append(writer)
         return writer.connection
 
+    def _plan(self, connection: sqlite3.Connection) -> None:
+        """Know of what is to be brought over, from here or from the file, and note it there."""
+        known = {salvage.path for salvage in self._salvages}
+        self._salvages += [salvage for salvage in planned(connection, self.path) if salvage.path not in known]
+        for salvage in self._salvages:
+            salvage.plan(connection)
+
+    @property
+    def salvage(self) -> Salvage | None:
+        """What is to be brought over next from a file that was moved aside."""
+        return self._salvages[0] if self._salvages else None
+
+    def salvaged(self, salvage: Salvage) -> None:
+        """All of it is brought over."""
+        self._salvages.remove(salvage)
+
     def _whole_writer(self) -> Writer:
         """The file with the mark that nobody recorded before; rows that hinder it are taken out."""
         try:
@@ -92,6 +108,7 @@ class Disk:
         try:
             if not self._began:
                 writer.mark_gap(self._tags, self._clock.now())
+            self._plan(writer.connection)
         except BaseException:
             writer.connection.close()
             raise
@@ -141,7 +158,7 @@ class Disk:
     def _begin_anew(self, error: Exception) -> None:
         aside = move_aside(self.path, self._clock.now())
         _LOG.error("%s is broken (%s): moved to %s, a new journal begins", self.path, error, aside)
-        self.salvage = Salvage(aside)
+        self._salvages.append(Salvage(aside))
 
     async def close(self) -> None:
         """Close the file; takes a bounded time."""
