@@ -16,6 +16,7 @@ from typing import Final
 from node.historian.damage import Damage
 from node.historian.database import is_corrupt
 from node.historian.frame import Frame, FrameDamaged
+from node.historian.unpacked import Unpacked
 
 # All frames that usually wait for their compaction, as bytes; a backlog is read from the file.
 CACHE_SAMPLES: Final = 320_000
@@ -35,6 +36,7 @@ class Heads:
         self._chunks: dict[int, tuple[int, int]] = {}  # upper bits of the numbers -> first and last time in there
         self._frames: OrderedDict[int, Frame | None] = OrderedDict()  # None: damaged
         self._cached = 0
+        self.unpacked = Unpacked()  # blocks of this connection's file
 
     def refresh(self) -> None:
         """Learn what frames there are in the state of the file that the transaction sees. Raises sqlite3.Error."""
