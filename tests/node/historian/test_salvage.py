@@ -106,7 +106,7 @@ async def test_a_salvage_that_a_crash_breaks_off_goes_on_where_it_was(
                 assert await journal.flush()
                 if crash == 0:
                     await begun_anew(journal)
-                await some_steps(journal, rng.randrange(4))
+                await some_steps(journal, rng.randrange(8))
                 where = copied(where.parent, tmp_path / f"{number}-{crash}")
         async with recording(where, clock) as (_image, journal):
             assert await journal.flush()
