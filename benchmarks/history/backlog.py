@@ -152,6 +152,9 @@ async def _replayed(folder: Path, samples: int, url: str) -> dict[str, Any]:
             task.result()
         task.cancel()
         await asyncio.wait({task})
-    series = await influxql(url, _DATABASE, 'SELECT count("v") FROM "h"')
-    stored: Any = series[0]["values"]
-    return {**figures, "samples": done, "stored": stored[0][1], "rss_before": before, "rss_peak": peak}
+    series = await influxql(url, _DATABASE, 'SELECT count("st") FROM "h"')
+    rows: Any = series[0]["values"]
+    stored = int(rows[0][1])
+    if stored < samples:
+        raise ValueError(f"{stored} of {samples} points are in the database")
+    return {**figures, "samples": done, "stored": stored, "rss_before": before, "rss_peak": peak}

@@ -46,18 +46,23 @@ async def ingest(folder: Path, samples: int, tags: int, commit_s: int, *, sd_car
         figures = used.figures()
     # What the node records of itself comes on top.
     accepted = journal.accepted
+    _all_there(journal, samples)
     commits = summary(took)
     return {
         **figures,
         "recording": recorded,
         "samples": accepted,
-        "lost": journal.lost,
         "commit_p50_ms": commits.p50_us / 1000,
         "commit_p99_ms": commits.p99_us / 1000,
         "commit_max_ms": commits.max_us / 1000,
         "written": (written_bytes() - written) / accepted,
         **on_disk(path),
     }
+
+
+def _all_there(journal: Journal, samples: int) -> None:
+    if journal.lost or journal.acknowledged < samples:
+        raise ValueError(f"{journal.acknowledged} of {samples} samples are recorded, {journal.lost} are lost")
 
 
 def on_disk(path: Path) -> dict[str, float]:
@@ -96,4 +101,5 @@ async def memory(folder: Path, samples: int, tags: int, warm: int) -> dict[str, 
                 if number * tags <= warm:
                     warm_rss = peak
         end = usage.rss_bytes(pid)
-    return {"bare": bare, "warm": warm_rss, "peak": peak, "end": end, "samples": journal.accepted, "lost": journal.lost}
+    _all_there(journal, samples)
+    return {"bare": bare, "warm": warm_rss, "peak": peak, "end": end, "samples": journal.accepted}
