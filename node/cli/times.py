@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from typing import Final
 
 from address_space.model import TICKS_PER_MS, TICKS_PER_S, ticks_to_datetime
 from drivers.duration import duration_s
+
+_DAY: Final = 86_400 * TICKS_PER_S
 
 
 def shown(ticks: int | None) -> str:
@@ -31,13 +35,22 @@ def shown_short(ticks: int) -> str:
 
 def iso_utc(ticks: int) -> str:
     """`2026-11-21T09:00:00.123Z` of OPC UA ticks; all seven digits where it is no whole millisecond."""
-    try:
-        seconds = ticks_to_datetime(ticks - ticks % TICKS_PER_S)
-    except (OverflowError, ValueError):
-        return "out of range"
-    rest = ticks % TICKS_PER_S
+    days, in_day = divmod(ticks, _DAY)
+    seconds, rest = divmod(in_day, TICKS_PER_S)
     fraction = f"{rest:07d}" if rest % TICKS_PER_MS else f"{rest // TICKS_PER_MS:03d}"
-    return f"{seconds:%Y-%m-%dT%H:%M:%S}.{fraction}Z"
+    day = _date(days)
+    if day is None:
+        return "out of range"
+    return f"{day}T{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{fraction}Z"
+
+
+@lru_cache(maxsize=16)
+def _date(days: int) -> str | None:
+    """Date of so many days after 1601-01-01; None beyond the calendar."""
+    try:
+        return (date(1601, 1, 1) + timedelta(days)).isoformat()
+    except OverflowError:
+        return None
 
 
 def moment(text: str) -> datetime:

@@ -43,7 +43,7 @@ def watch(
 ) -> None:
     """Show points live: a table on a terminal, else a line for each change. Ends with Ctrl-C.
 
-    Points of buses, sinks and the node itself, too: rs485.utilisation, node.sessions. A node that goes away is waited for.
+    Points of buses, sinks and the node, too: rs485.utilisation, node.sessions. A node that goes away is waited for.
     """
     run_client(_watch(Where(site, url, user, password_file), patterns or []))
 

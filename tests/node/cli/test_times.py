@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from address_space.model import ticks_from_datetime
-from node.cli.times import moment, period, shown
+from node.cli.times import iso_utc, moment, period, shown
 
 NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 
@@ -55,3 +55,19 @@ def test_a_period_is_the_last_five_minutes_by_default() -> None:
 def test_a_wrong_period_is_said(last: str | None, start: str | None, end: str | None, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         period(last, start, end, NOW)
+
+
+@pytest.mark.parametrize(
+    ("ticks", "text"),
+    [
+        (0, "1601-01-01T00:00:00.000Z"),
+        (-10_000, "1600-12-31T23:59:59.999Z"),
+        (ticks_from_datetime(NOW) + 1_230_000, "2026-07-01T12:00:00.123Z"),
+        (ticks_from_datetime(NOW) + 1, "2026-07-01T12:00:00.0000001Z"),
+        (2_650_467_743_999_990_000, "9999-12-31T23:59:59.999Z"),
+        (2_650_467_744_000_000_000, "out of range"),
+        (-(2**63), "out of range"),
+    ],
+)
+def test_a_time_of_a_file_is_utc_with_as_many_digits_as_it_has(ticks: int, text: str) -> None:
+    assert iso_utc(ticks) == text
