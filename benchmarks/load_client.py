@@ -181,7 +181,7 @@ JOBS: Final[Mapping[str, Callable[[Target], dict[str, object]]]] = {
     "browse": _service(lambda t: work.browses(t.space, t.options.points, t.options.per_device)),
     "raw": _history(lambda t: lambda c: Pages(c, t.nodes[0])),
     "average": _history(lambda t: lambda c: Averages(c, t.nodes[0])),
-    "at-time": _history(lambda t: lambda c: AtTimes(c, t.nodes[0])),
+    "at-time": _history(lambda t: lambda c: AtTimes(c, t.nodes[1])),
     "churn": _churn,
     "connects": _connects,
     "crowd": _crowd,

@@ -21,6 +21,7 @@ from benchmarks.frames import Unexpected, read_head
 from benchmarks.work import split_request
 
 VALUES: Final = 100_000
+FAR: Final = 1_000_000  # values of the variable whose times lie far apart, on our server only
 PAGE: Final = 10_000
 START: Final = datetime(2025, 1, 1, tzinfo=UTC)
 _HOUR_MS: Final = 3_600_000.0
@@ -156,10 +157,10 @@ class Averages(_Reads):
 
 
 class AtTimes(_Reads):
-    """Values at times that lie far apart, none of them a sample's."""
+    """Values at times that lie about a block apart, none of them a sample's."""
 
     def __init__(self, connection: Connection, node: ua.NodeId, times: int = _TIMES) -> None:
-        self._seconds = sorted(random.Random(1).sample(range(VALUES - 1), times))
+        self._seconds = sorted(random.Random(1).sample(range(FAR - 1), times))
         half = timedelta(seconds=0.5)
         asked = [START + timedelta(seconds=second) + half for second in self._seconds]
         super().__init__(connection, node, ua.ReadAtTimeDetails(ReqTimes=asked, UseSimpleBounds=False))

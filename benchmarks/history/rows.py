@@ -74,7 +74,7 @@ ROWS: Final = (
     Row("raw", "... seconds for all of them", _windows("median_s"), ",.3f", more=False),
     _row("average", "TimeAverage2 hourly over a day of 1 Hz, over OPC UA, s of CPU", _cpu_of_one, ",.3f", 0.25, 0.1),
     _row("average", "... s on the wall", _windows("median_s"), ",.3f"),
-    _row("at-time", "1,000 scattered times, over OPC UA, s of CPU", _cpu_of_one, ",.3f"),
+    _row("at-time", "1,000 times scattered over 1,000,000 values, over OPC UA, s of CPU", _cpu_of_one, ",.3f"),
     _row("at-time", "... s on the wall", _windows("median_s"), ",.3f"),
     _row("open", "opening a backlog in frames, to the first new sample, s", _field("seconds"), ",.3f", 1, 0.3),
     _row("open", "... to a first page of history behind that, s", _field("first_page_s"), ",.3f"),

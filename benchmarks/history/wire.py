@@ -10,7 +10,7 @@ from typing import Any, Final
 from benchmarks import pattern, site
 from benchmarks.contender import Contender, Running
 from benchmarks.history.backlog import every_second, fill, into_blocks
-from benchmarks.history.client import VALUES, value
+from benchmarks.history.client import FAR, VALUES, value
 from benchmarks.servers import NODE, OURS, contenders
 
 POINTS: Final = 100
@@ -25,7 +25,8 @@ def servers(folder: Path) -> dict[str, Contender]:
         journal = path.parent / "state" / "history.db"
         if not journal.exists():
             journal.parent.mkdir(mode=0o700, exist_ok=True)
-            fill(journal, [next(pattern.node_ids(1, POINTS))], every_second(map(value, range(VALUES))))
+            for name, count in zip(pattern.node_ids(2, POINTS), (VALUES, FAR), strict=True):
+                fill(journal, [name], every_second(map(value, range(count))))
             into_blocks(journal)
         return [sys.executable, "-m", "benchmarks.node_under_test", str(path)]
 
