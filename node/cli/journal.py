@@ -168,7 +168,7 @@ def _print_stats(path: Path, counts: Statistics, sinks: Sequence[_SinkUse], top:
     print(f"events      {counts.events}")
     print(f"edits       {counts.replaced} replaced or deleted samples, {counts.annotations} annotations")
     if counts.damaged:
-        print(f"damaged     {counts.damaged} frames; `gridnode journal check` says which")
+        print(f"damaged     {counts.damaged} frames or blocks; `gridnode journal check` says which")
     for sink in sinks:
         age = f" since {shown(sink.oldest)}" if sink.oldest is not None else ""
         note = "" if sink.configured else "  (not in the site file)"
@@ -195,7 +195,7 @@ def _stats_json(path: Path, counts: Statistics, sinks: Sequence[_SinkUse], top: 
         "newest": _iso(counts.newest),
         "blocks": _amount_json(counts.blocks),
         "frames": _amount_json(counts.frames),
-        "damaged_frames": counts.damaged,
+        "damaged": counts.damaged,
         "events": counts.events,
         "replaced": counts.replaced,
         "annotations": counts.annotations,

@@ -2,11 +2,13 @@
 
 The file may belong to a running node. Reading takes one state of the file for one page, never longer, so that the
 node's log of commits does not grow. What is to be changed is one short transaction on a second connection that writes;
-the node waits for it as long as for a slow disk. Everything runs where it is called: this is for programs of their own.
+the node waits for it as long as for a slow disk. Everything runs where it is called: this is for programs of their own,
+which others have a turn in, and Ctrl-C, after every page.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from array import array
 from collections.abc import Callable
@@ -84,14 +86,16 @@ class JournalFile:
 
     async def read_disk(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """See `Hops.read_disk`."""
+        await asyncio.sleep(0)
         return self.read(work)
 
     async def on_disk(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """See `Hops.on_disk`."""
+        await asyncio.sleep(0)
         return self.write(work)
 
     async def _read(self, request: Request) -> Page:
-        return self.read(lambda connection: self._reader.read(connection, request, Columns()))
+        return await self.read_disk(lambda connection: self._reader.read(connection, request, Columns()))
 
 
 def _opened(path: Path) -> sqlite3.Connection:

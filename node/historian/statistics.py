@@ -44,7 +44,7 @@ class Statistics:
     frames: Amount = field(default_factory=Amount)
     blocks: Amount = field(default_factory=Amount)
     points: dict[str, Amount] = field(default_factory=dict)
-    damaged: int = 0
+    damaged: int = 0  # rows that cannot be read
     events: int = 0
     replaced: int = 0  # samples that clients changed or deleted, as they were before
     annotations: int = 0
@@ -74,6 +74,9 @@ def counted(connection: sqlite3.Connection, path: Path) -> Statistics:
     paths: dict[int, str] = dict(connection.execute("SELECT id, path FROM tag").fetchall())
     for rows in _rows(connection, "block", "tag, n, length(data), t_min, t_max", _BLOCKS):
         for _number, tag, n, size, first, last in rows:
+            if not _are_numbers(tag, n, size, first, last):
+                found.damaged += 1
+                continue
             found.blocks.add(n, size, first, last)
             _point(found, paths, tag).add(n, size, first, last)
     for rows in _rows(connection, "frame", "n, data, t_min, t_max", _FRAMES):
@@ -95,14 +98,22 @@ def _rows(connection: sqlite3.Connection, table: str, columns: str, most: int) -
 
 def _add_frame(found: Statistics, paths: dict[int, str], row: Any) -> None:
     _seq, n, data, first, last = row
+    if not _are_numbers(n, first, last):
+        found.damaged += 1
+        return
     found.frames.add(n, len(data), first, last)
     try:
         tags = Counter(Frame(data).tags)
-    except FrameDamaged:
+    except (FrameDamaged, TypeError):
         found.damaged += 1
         return
     for tag, count in tags.items():
         _point(found, paths, tag).add(count, len(data) * count // n, first, last, rows=0)
+
+
+def _are_numbers(*cells: object) -> bool:
+    """False for a row that changed on the disk so that a text stands where a number belongs."""
+    return all(isinstance(cell, int) for cell in cells)
 
 
 def _point(found: Statistics, paths: dict[int, str], tag: int) -> Amount:

@@ -218,6 +218,26 @@ async def test_an_export_that_is_interrupted_leaves_no_file(
     assert not list(tmp_path.glob("*out.*"))
 
 
+@pytest.mark.parametrize("words", [Format.TEXT, Format.CSV])
+async def test_reading_a_file_can_be_interrupted_after_each_page(
+    at_journal: Gridnode, tmp_path: Path, words: Format, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = tmp_path / "long"
+    state.mkdir()
+    path = journal_of(state, {"xw1.ac_power": [(n, float(n), 0) for n in range(50_000)]})
+    output = Output(words, tmp_path / "out.csv" if words is Format.CSV else None, ticks=False, overwrite=False)
+    with JournalFile(path) as journal:
+        source = JournalSource(journal, None)
+        points = await source.describe(["xw1.ac_power"])
+        task = asyncio.create_task(give(source, points, HistoryRequest(NOW, NOW + 100 * S), output))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert not list(tmp_path.glob("*out.*"))
+    assert capsys.readouterr().out.count("\n") < 50_000
+
+
 def test_a_file_comes_whole_or_not_at_all(tmp_path: Path) -> None:
     file = tmp_path / "out.csv"
     with pytest.raises(ValueError, match="in the middle"), replacing(file, overwrite=False) as part:
@@ -252,7 +272,7 @@ def test_a_whole_journal_is_found_whole_and_a_broken_one_is_not(at_journal: Grid
     found = json.loads(journal("check", "--json", code=1))
     assert [one["place"] for one in found["damage"]] == ["frame 2"]
     assert found["damage"][0]["from"] == "2026-06-30T00:00:00.000Z"
-    assert "1 frames; `gridnode journal check`" in journal("stats")
+    assert "1 frames or blocks; `gridnode journal check`" in journal("stats")
     assert "frame 2" in at_journal("journal", "check", str(path), code=1).output
 
 

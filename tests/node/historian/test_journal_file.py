@@ -171,6 +171,22 @@ async def test_what_a_file_holds_is_counted(path: Path, clock: FakeClock) -> Non
         assert counts.file_bytes + counts.log_bytes > counts.blocks.bytes + counts.frames.bytes > 0
 
 
+async def test_a_row_that_holds_no_numbers_costs_only_itself(path: Path, clock: FakeClock) -> None:
+    async with recording(path, clock) as (image, journal):
+        await fill(journal, image, 30)
+        await journal.compact()
+        await fill(journal, image, 3, first=30)
+    with sqlite3.connect(path) as other:
+        other.execute("UPDATE block SET n = 'text' WHERE rowid = 1")
+        other.execute("UPDATE frame SET data = 'text' WHERE seq = (SELECT min(seq) FROM frame)")
+        other.execute("UPDATE frame SET t_max = 'text' WHERE seq = (SELECT max(seq) FROM frame)")
+    other.close()
+    with JournalFile(path) as file:
+        counts = file.read(lambda connection: counted(connection, path))
+    assert (counts.damaged, counts.blocks.samples) == (3, 30)
+    assert len(checked(path).findings) >= 3
+
+
 # --- sending again
 
 
