@@ -138,23 +138,27 @@ def _put_integers(values: Sequence[int]) -> bytes:
     return struct.pack("<Bq", _LOWEST | width, low) + _put(_UNSIGNED[width], [value - low for value in values])
 
 
-def _integers(body: _Body, count: int) -> list[int] | array[int]:
+def _integers(body: _Body, count: int, unit: int = 1) -> list[int] | array[int]:
+    """The next column of integers, each times `unit`."""
     mode = body.number()
     way, width = mode & 0xF0, mode & 0x0F
     if way == _WHOLE:
-        return body.column("q", count)
+        column = body.column("q", count)
+        return column if unit == 1 else [value * unit for value in column]
     if width and width not in _UNSIGNED:
         raise BlockDamaged(f"has a column of {width} bytes")
     if way == _LOWEST:
         low = body.number(8, signed=True)
-        return [low + v for v in body.column(_UNSIGNED[width], count)] if width else [low] * count
+        return [(low + v) * unit for v in body.column(_UNSIGNED[width], count)] if width else [low * unit] * count
     if way != _STEPS:
         raise BlockDamaged(f"has a column of the unknown mode {mode}")
-    first, least = body.number(8, signed=True), body.number(8, signed=True)
+    first, least = body.number(8, signed=True) * unit, body.number(8, signed=True) * unit
     if not width:
         return [first + least * step for step in range(count)]
     steps = body.column(_UNSIGNED[width], count - 1)
-    return list(accumulate([least + step for step in steps] if least else steps, initial=first))
+    if unit == 1:
+        return list(accumulate([least + step for step in steps] if least else steps, initial=first))
+    return list(accumulate([least + step * unit for step in steps], initial=first))
 
 
 # --- times
@@ -169,8 +173,7 @@ def _put_times(ticks: Sequence[int]) -> bytes:
 
 def _times(body: _Body, count: int) -> array[int]:
     whole = body.number()
-    times = _integers(body, count)
-    return array("q", [time * TICKS_PER_MS for time in times] if whole else times)
+    return array("q", _integers(body, count, TICKS_PER_MS if whole else 1))
 
 
 # --- columns of values, one function each way and kind

@@ -8,7 +8,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Damage:
-    """Damaged frames and blocks that were met, each counted once; the first is logged as an error, others quietly."""
+    """Damaged frames, blocks and events that were met, each counted once; the first is an error in the log."""
 
     def __init__(self) -> None:
         self._known: set[str] = set()
@@ -24,6 +24,10 @@ class Damage:
     def note_block(self, tag: int, t_min: int, error: Exception) -> None:
         """Count a block that cannot be read."""
         self._note(f"block {tag}/{t_min}", error)
+
+    def note_event(self, seq: int, error: Exception) -> None:
+        """Count an event that cannot be read."""
+        self._note(f"event {seq}", error)
 
     def note_rows(self, count: int) -> None:
         """Count rows that could not be read and were deleted."""

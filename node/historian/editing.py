@@ -40,7 +40,10 @@ def _times() -> array[int]:
 
 @dataclass(frozen=True, slots=True)
 class ModifiedColumns:
-    """Samples as they were before a change, and who changed them when; columns of equal length."""
+    """Samples as they were before a change, and who changed them when; columns of equal length.
+
+    Of Change.INSERT it is the sample that was inserted: there was none before (OPC 10000-11 section 6.5.3.3).
+    """
 
     columns: Columns = field(default_factory=Columns)
     at: array[int] = field(default_factory=_times)  # time of the change, ticks

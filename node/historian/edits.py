@@ -1,7 +1,8 @@
 """Changes of history by people: an `Editor` over the journal's file.
 
 A change is a frame like any other, so that readers see it at once and sinks get it in its turn; a deletion is a frame
-of marks. What was there before goes to the table of modified values in the same transaction.
+of marks. What was there before, or what was inserted where nothing was, goes to the table of modified values in the
+same transaction.
 """
 
 from __future__ import annotations
@@ -136,8 +137,10 @@ class Edits:
             "INSERT INTO modified (tag, ticks, seq, change, at, user, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
             [
                 (tag_number, ticks, seq, change, at, user, _packed(ticks, *before[ticks]))
-                for ticks in new
                 if ticks in before
+                # What was inserted is told as such, with the new value (OPC 10000-11 section 6.5.3.3).
+                else (tag_number, ticks, seq, Change.INSERT, at, user, _packed(ticks, *sample))
+                for ticks, sample in new.items()
             ],
         )
 

@@ -1,7 +1,7 @@
 """Events in the journal's file: what waits for its commit, bounded, and pages out of both.
 
 Events have numbers in the order in which they came, given before they are on the disk, so that a read goes on at the
-same place whatever was committed meanwhile.
+same place whatever was committed meanwhile. On the disk a body begins with a check sum of the whole event.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol, TypeVar
+from zlib import crc32
 
+from node.historian.damage import Damage
 from node.historian.event_log import EventMark, EventPage, EventRecord
 from node.historian.writer import Also
 
@@ -23,6 +25,7 @@ QUEUE_BYTES: Final = 16_000_000
 # One commit takes so many, a few milliseconds.
 _COMMIT_EVENTS: Final = 2_000
 
+_CHECK_BYTES: Final = 4  # crc32, little-endian, in front of the body
 _EARLIEST: Final = -(2**63)
 _LATEST: Final = 2**63 - 1
 
@@ -53,8 +56,9 @@ class _Request:
 class Events:
     """An `EventLog`, and a companion of the journal's commits."""
 
-    def __init__(self, hops: Hops, ring: Callable[[], None]) -> None:
+    def __init__(self, hops: Hops, ring: Callable[[], None], damage: Damage) -> None:
         """`ring` asks for an early commit."""
+        self._damage = damage
         self._hops = hops
         self._ring = ring
         self._waiting: list[EventRecord] = []  # the first `_taken` of them are with a commit
@@ -100,7 +104,7 @@ class Events:
 
     def _write(self, connection: sqlite3.Connection, events: Sequence[EventRecord], first: int) -> None:
         first += self._number_before(connection)
-        rows = ((seq, e.ticks, e.source, e.type, e.body) for seq, e in enumerate(events, first))
+        rows = ((seq, e.ticks, e.source, e.type, packed(e)) for seq, e in enumerate(events, first))
         # A commit that was said to have failed may have come through.
         connection.executemany("INSERT OR REPLACE INTO event (seq, ticks, source, type, body) VALUES (?,?,?,?,?)", rows)
 
@@ -128,8 +132,8 @@ class Events:
         # Taken before the file is looked at: what is committed in between is in both, and is given once.
         first = (self._before or 0) + self._written + 1
         waiting = list(enumerate(self._waiting, first))
-        return await self._hops.read_disk(partial(_read, request=_Request(low, high, limit, reverse, after),
-                                                  waiting=waiting))  # fmt: skip
+        request = _Request(low, high, limit, reverse, after)
+        return await self._hops.read_disk(partial(_read, request=request, waiting=waiting, damage=self._damage))
 
 
 def _is_storable(event: EventRecord) -> bool:
@@ -142,7 +146,31 @@ def _is_storable(event: EventRecord) -> bool:
     return _EARLIEST <= event.ticks <= _LATEST
 
 
-def _read(connection: sqlite3.Connection, request: _Request, waiting: Sequence[tuple[int, EventRecord]]) -> EventPage:
+class EventDamaged(ValueError):
+    """The row of an event has changed since it was written."""
+
+
+def packed(event: EventRecord) -> bytes:
+    """What is on the disk as the body of an event."""
+    return _check(event.ticks, event.source, event.type, event.body) + event.body
+
+
+def unpacked(ticks: int, source: str, kind: str, body: bytes) -> EventRecord:
+    """The event of a row; raises EventDamaged, and TypeError for a row that is none of ours."""
+    rest = body[_CHECK_BYTES:]
+    if body[:_CHECK_BYTES] != _check(ticks, source, kind, rest):
+        raise EventDamaged("the check sum is wrong")
+    return EventRecord(ticks, source, kind, rest)
+
+
+def _check(ticks: int, source: str, kind: str, body: bytes) -> bytes:
+    head = f"{ticks}\0{source}\0{kind}\0".encode()
+    return crc32(body, crc32(head)).to_bytes(_CHECK_BYTES, "little")
+
+
+def _read(
+    connection: sqlite3.Connection, request: _Request, waiting: Sequence[tuple[int, EventRecord]], damage: Damage
+) -> EventPage:
     """One page of what is in the file and of what waits with its numbers."""
     reverse, mark = request.reverse, request.after
     order, beyond = ("DESC", "<") if reverse else ("ASC", ">")
@@ -154,9 +182,13 @@ def _read(connection: sqlite3.Connection, request: _Request, waiting: Sequence[t
         f" WHERE ticks BETWEEN ? AND ? AND (ticks, seq) {beyond} (?, ?) ORDER BY ticks {order}, seq {order} LIMIT ?",
         (request.low, request.high, *place, request.limit + 1),
     )
-    found = {
-        (ticks, seq): EventRecord(ticks, source, kind, bytes(body)) for ticks, seq, source, kind, body in rows
-    }  # fmt: skip
+    found: dict[tuple[int, int], EventRecord | None] = {}
+    for ticks, seq, source, kind, body in rows.fetchall():
+        try:
+            found[ticks, seq] = unpacked(ticks, source, kind, body)
+        except EventDamaged as error:
+            damage.note_event(seq, error)
+            found[ticks, seq] = None  # it has its place in the order
     for seq, event in waiting:
         key = (event.ticks, seq)
         if request.low <= event.ticks <= request.high and (key < place if reverse else key > place):
@@ -164,4 +196,5 @@ def _read(connection: sqlite3.Connection, request: _Request, waiting: Sequence[t
     keys = sorted(found, reverse=reverse)
     page = keys[: request.limit]
     going_on = EventMark(*page[-1]) if len(keys) > len(page) else None
-    return EventPage([found[key] for key in page], going_on)
+    whole = [found[key] for key in page]
+    return EventPage([event for event in whole if event is not None], going_on)

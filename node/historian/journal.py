@@ -97,7 +97,7 @@ class Journal:
         self._disk = Disk(path, self._slots.keys(), clock, self.damage, LOG_PAGES_SD if sd_card else LOG_PAGES)
         self._compactor = Compactor(self.on_disk, self._disk, clock, self.damage)
         self.committed: list[Callable[[], None]] = []
-        self.event_log = Events(self, self.ring)
+        self.event_log = Events(self, self.ring, self.damage)
         self.companions: list[Companion] = [self.event_log]
         history = RawHistory(self._read)
         self.raw, self.start_of_archive = history.raw, history.start_of_archive

@@ -209,8 +209,9 @@ async def test_what_was_changed_is_told_with_who_did_it(scene: Scene) -> None:
     await scene.stage.fill(tag, [(FIVE, 1.0, 0)])
     await scene.stage.fill(tag, [])
     found = await scene.read("raw", tag, start=FIVE, end=FIVE + 1, modified=True)
-    assert [row[1] for row in found["values"]] == [1.0]
-    assert [(info["userName"], info["updateType"]) for info in found["infos"]] == [("test", 4)]
+    # The newest change first: it was deleted, and inserted before that.
+    assert [row[1] for row in found["values"]] == [1.0, 1.0]
+    assert [(info["userName"], info["updateType"]) for info in found["infos"]] == [("test", 4), ("test", 1)]
 
 
 async def test_events_of_the_past_are_read_by_those_who_may(scene: Scene) -> None:

@@ -86,6 +86,9 @@ async def test_each_change_does_what_its_name_says(tmp_path: Path, clock: FakeCl
                 (START, 0.0, Change.DELETE, "eve"),
                 (START + 2, 5.0, Change.UPDATE, "bob"),
                 (START + 2, 1.0, Change.REPLACE, "eve"),
+                # What was inserted is told with its new value, whether by INSERT or by UPDATE.
+                (START + 8, 4.0, Change.INSERT, "bob"),
+                (START + 9, 8.0, Change.INSERT, "eve"),
             ]
             await journal.compact()
         assert await journal.delete(TAG, START + 2, START + 9, "eve") == 3

@@ -165,3 +165,23 @@ async def test_events_are_written_at_the_end(tmp_path: Path, clock: FakeClock) -
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT count(*), max(seq) FROM event").fetchone() == (4001, 4001)
     connection.close()
+
+
+@pytest.mark.parametrize(
+    "change", ["body = CAST(x'00000000' || body AS BLOB)", "ticks = ticks + 1", "source = 'else'", "body = x''"]
+)
+async def test_a_damaged_event_costs_only_itself(tmp_path: Path, clock: FakeClock, change: str) -> None:
+    path = tmp_path / "history.db"
+    async with recording(path, clock) as journal:
+        for number in range(5):
+            journal.offer_event(event(10 * number))
+        await journal.flush()
+        await journal.on_disk(lambda c: c.execute(f"UPDATE event SET {change} WHERE seq = 3"))
+        for _twice in range(2):
+            assert [one.ticks - START for one in (await journal.events(None, None, limit=9)).events] == [0, 10, 30, 40]
+        assert len(journal.damage) == 1
+        page = await journal.events(None, None, limit=3)
+        assert len(page.events) == 2
+        assert page.next is not None
+        page = await journal.events(None, None, limit=3, after=page.next)
+        assert [one.ticks - START for one in page.events] == [30, 40]

@@ -122,6 +122,14 @@ async def test_what_was_there_before_is_read_with_who_changed_it_how(house: Hous
     assert [minute(time) for time in times(await modified(house))] == [1]
 
 
+async def test_what_was_inserted_is_told_with_its_new_value(house: House) -> None:
+    house.record([FIVE])
+    await names(house, write(INSERT, sample(FIVE + MINUTE, 1.5)), write(UPDATE, sample(FIVE + 2 * MINUTE, 2.5)))
+    result = await modified(house)
+    assert [(minute(each.SourceTimestamp), each.Value.Value) for each in values(result)] == [(1, 1.5), (2, 2.5)]
+    assert [info.UpdateType.name for info in result.HistoryData.ModificationInfos] == ["Insert", "Insert"]
+
+
 @pytest.mark.parametrize(
     ("one", "node", "expected"),
     [
