@@ -10,8 +10,8 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from heapq import heappop, heappush
+from itertools import repeat
 from math import inf
 from typing import Any, Final
 
@@ -29,8 +29,6 @@ _SETTLED: Final = frozenset(
 )
 # Ages are checked in steps of this many seconds; the shortest `stale_after_s` of a site is 2 s.
 _GRAIN_S: Final = 0.1
-# A sample of its row, without a call of Python for each of many.
-_sample: Callable[[tuple[Value | None, int, int]], Sample] = partial(tuple.__new__, Sample)
 # Shorter rows are stored one by one, which is as fast.
 _ROW: Final = 8
 
@@ -150,7 +148,8 @@ class ProcessImage:
         else:
             part = slice(first + row.start, first + row.stop)
             rows = zip(values[part], statuses[part], sources[part], strict=True)
-        return dict(zip(points, map(_sample, rows), strict=True))
+        # Each a sample of its row, without a call of Python for each of many.
+        return dict(zip(points, map(tuple.__new__, repeat(Sample), rows), strict=True))
 
     # --- publishing
 

@@ -17,9 +17,9 @@ Kind = tuple[DataType, Range | None, Enumeration | None]  # what `fault_of_value
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Columns of plain numbers; empty when one of the values is none, or has codes."""
+    """Columns of plain numbers; `types` is None when one of the values is none, or has codes: nothing holds then."""
 
-    types: tuple[type, ...] = ()
+    types: tuple[type, ...] | None = None
     lows: tuple[_Number, ...] = ()
     highs: tuple[_Number, ...] = ()
 
@@ -39,8 +39,10 @@ def bounds_of(kinds: Sequence[Kind]) -> Bounds:
     """Bounds of values of these kinds, in their order."""
     found = [_bounds(*kind) for kind in kinds]
     rows = [row for row in found if row is not None]
-    if not rows or len(rows) < len(kinds):
+    if len(rows) < len(kinds):
         return Bounds()
+    if not rows:
+        return Bounds(())
     types, lows, highs = zip(*rows, strict=True)
     return Bounds(types, lows, highs)
 

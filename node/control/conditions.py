@@ -65,8 +65,15 @@ def points_of(conditions: Iterable[Condition]) -> tuple[str, ...]:
 
 def describe(model: DeviceModel, samples: Mapping[str, Sample]) -> str:
     """Samples as an operator reads them: `inverter_status=Standby, charger_enabled=1`."""
-    points, index = model.points, model.index
-    return ", ".join([f"{name}={_text(points[index[name]], sample)}" for name, sample in samples.items()])
+    return ", ".join([describe_one(model, name, sample) for name, sample in samples.items()])
+
+
+def describe_one(model: DeviceModel, name: str, sample: Sample) -> str:
+    """A sample as an operator reads it: `inverter_status=Standby`."""
+    value, status, _ticks = sample
+    if value is None:
+        return f"{name}=no value (0x{status:08X})"
+    return f"{name}={value_text(model.points[model.index[name]], value)}"
 
 
 def describe_condition(model: DeviceModel, condition: Condition, arguments: Arguments) -> str:
@@ -104,10 +111,6 @@ def value_text(point: Point, value: Value | None) -> str:
     if point.enumeration is not None and isinstance(value, int):
         return point.enumeration.text(int(value)) or str(value)
     return str(value) if unit is None or unit == "1" else f"{value} {unit}"
-
-
-def _text(point: Point, sample: Sample) -> str:
-    return value_text(point, sample.value) if sample.value is not None else f"no value (0x{sample.status:08X})"
 
 
 def _equal(value: Value, wanted: Value | tuple[Value, ...] | None, tolerance: float) -> bool:

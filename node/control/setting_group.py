@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
-from itertools import compress
-from operator import le, not_, sub
+from itertools import compress, repeat
+from operator import itemgetter, le, not_, sub
+from typing import Any
 
 from address_space.model import Clock, CommandResult, Device, Outcome, Sample, Status, Value, is_good
 from drivers.base import DriverError, Malformed, Port, Priority, Rejected, Setting
 from drivers.spec import CommandSpec, SettingSpec
-from node.control.conditions import describe
+from node.control.conditions import describe_one
 from node.control.device_lock import DeviceLock
 from node.control.execution import Execution, Superseded
 
 # The device (or one block of it) said no: each setting is then asked for by itself, to know which.
 _SAID_NO = (Rejected, Malformed)
 _READ_BACK_EVERY_S = 0.2
-_NUMBERS = frozenset((int, float, bool))
-# A setting of its row, without a call of Python for each of many.
-_setting: Callable[[tuple[str, Value]], Setting] = partial(tuple.__new__, Setting)
+_value_of, _status_of = itemgetter(0), itemgetter(1)  # of a sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,8 @@ class Wanted:
     @property
     def burst(self) -> list[Setting]:
         """As a bus takes them."""
-        return list(map(_setting, zip(self.points, self.values, strict=True)))
+        # Without a call of Python for each of many.
+        return list(map(tuple.__new__, repeat(Setting), zip(self.points, self.values, strict=True)))
 
     def pick(self, chosen: Sequence[bool]) -> Wanted:
         """Those that are chosen."""
@@ -63,11 +63,15 @@ class Wanted:
 
     def held_by(self, samples: Mapping[str, Sample]) -> list[bool]:
         """For each whether the device has it as wanted, within its tolerance; `samples` are of all points."""
-        values, statuses, _ticks = zip(*map(samples.__getitem__, self.points), strict=True)
-        if _NUMBERS.issuperset(map(type, values + self.values)) and all(map(is_good, set(statuses))):
-            return list(map(le, map(abs, map(sub, values, self.values)), self.tolerances))
-        rows = zip(values, statuses, self.values, self.tolerances, strict=True)
-        return [is_good(status) and _equal(value, wanted, room) for value, status, wanted, room in rows]
+        seen = list(map(samples.__getitem__, self.points))
+        values: Any = tuple(map(_value_of, seen))
+        if all(map(is_good, set(map(_status_of, seen)))):
+            if values == self.values:
+                return [True] * len(values)
+            with suppress(TypeError):  # not all of them are numbers
+                return list(map(le, map(abs, map(sub, values, self.values)), self.tolerances))
+        rows = zip(seen, self.values, self.tolerances, strict=True)
+        return [is_good(one.status) and _equal(one.value, wanted, room) for one, wanted, room in rows]
 
 
 _NONE = Wanted((), (), (), (), readable=True)
@@ -106,7 +110,7 @@ class SettingGroup(Execution):
     def observed_of(self, point: str) -> str:
         """A point as seen last, as text."""
         sample = self._samples.get(point)
-        return "" if sample is None else describe(self._device.model, {point: sample})
+        return "" if sample is None else describe_one(self._device.model, point, sample)
 
     def result(self, outcome: Outcome, status: Status, reason: str) -> CommandResult:
         """A verdict for any number of settings: what was observed is each one's own."""
@@ -172,7 +176,11 @@ class SettingGroup(Execution):
         return wanted.pick(list(map(not_, map(verdicts.__contains__, wanted.points)))) if verdicts else wanted
 
     def _settle(self, wanted: Wanted, verdict: CommandResult) -> None:
-        self._verdicts.update(dict.fromkeys(wanted.points, verdict))
+        verdicts = dict.fromkeys(wanted.points, verdict)
+        if self._verdicts:
+            self._verdicts.update(verdicts)
+        else:
+            self._verdicts = verdicts
 
     def _not_confirmed(
         self, spec: SettingSpec, unanswered: DriverError | None, lost: DriverError | None

@@ -42,3 +42,10 @@ def test_a_number_of_values_that_is_not_right_is_never_held() -> None:
     assert not bounds_of([(DataType.DOUBLE, None, None)]).hold([1.0, 2.0])
     assert not bounds_of([(DataType.DOUBLE, None, None)]).hold([])
     assert not bounds_of([]).hold([1.0])
+
+
+def test_values_with_codes_are_held_by_none_not_even_where_none_is_given() -> None:
+    bounds = bounds_of([(DataType.INT32, None, MODES)])
+    assert not bounds.hold([])
+    assert not bounds.hold([1])
+    assert bounds_of([]).hold([])

@@ -269,6 +269,13 @@ async def test_arguments_are_checked_before_anything_happens(
     assert (bench.last("outcome"), bench.writes) == (Outcome.REFUSED, [])
 
 
+async def test_a_command_whose_argument_has_codes_wants_it_too(bench: Bench) -> None:
+    result = await bench.call("RunCommand")
+    assert (result.outcome, result.status) == (Outcome.REFUSED, Status.BAD_ARGUMENTS_MISSING)
+    assert (await bench.call("RunCommand", 7)).status == Status.BAD_OUT_OF_RANGE
+    assert bench.writes == []
+
+
 async def test_an_argument_reaches_the_device(bench: Bench) -> None:
     assert (await bench.call("SetAmps", 12.5)).outcome is Outcome.CONFIRMED
     assert bench.writes == [("amps", 12.5)]
