@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from asyncua import ua
 from asyncua.common.utils import ServiceError
-from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary
+from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary, struct_to_binary
 
-from address_space.model import Clock
+from address_space.model import Clock, ticks_to_datetime
 from node.server.channel import Incoming
 from node.server.connection import BadMessage, Connection
 from node.server.counting import announced
@@ -23,6 +23,9 @@ from node.server.request import Request, ServiceRefused
 from node.server.sessions import Session, SessionTable
 from node.server.tasks import TaskSet
 from node.server.wire import DECODE_ERRORS, FIELDS, Reader, TooManyFields
+
+# A longer answer is packed beside the event loop; so many references or values take some milliseconds.
+_PACKED_AT_ONCE: Final = 500
 
 
 class Entry(Enum):
@@ -78,7 +81,7 @@ class Dispatcher:
         self._tasks = tasks
         self._faults = faults
         self._allow_none = allow_none
-        self._decoding = asyncio.Lock()  # large requests are taken apart one at a time
+        self._large = asyncio.Lock()  # requests that are a lot of work are worked on one at a time
 
     async def handle(self, connection: Connection, incoming: Incoming) -> None:
         """Answer one message, or see to it that it is answered. Raises BadMessage for what is no request."""
@@ -91,16 +94,30 @@ class Dispatcher:
         except DECODE_ERRORS as error:
             raise BadMessage(ua.StatusCodes.BadDecodingError, f"not a request: {error}") from error
         request = Request(connection, incoming.request_id, header, self._clock.monotonic())
+        if len(reader) <= self._limits.done_at_once_bytes:
+            await self._answer(connection, type_id, request, reader, large=False)
+        else:
+            async with self._large:
+                await self._answer(connection, type_id, request, reader, large=True)
+
+    # --- steps
+
+    async def _answer(
+        self, connection: Connection, type_id: ua.NodeId, request: Request, reader: Any, *, large: bool
+    ) -> None:
+        """Work on a request whose parameters come next; a large one beside the event loop where that is possible."""
         session: Any = None
         try:
             service = self._find(type_id)
             session = self._admit(service, request)
             if service.entry is Entry.SESSION:
                 reader.allow(self._limits.fields)
-            parameters = await self._decode(service, reader)
-            if service.entry is Entry.SESSION and (session.closed or session.line is not connection):
-                # While its request was decoded.
-                raise ServiceRefused(ua.StatusCodes.BadSessionIdInvalid, "the session has ended or moved")
+            if large:
+                parameters = await asyncio.to_thread(self._decode, service, reader)
+                if service.entry is Entry.SESSION:
+                    session = self._admit(service, request)  # it may have ended or moved meanwhile
+            else:
+                parameters = self._decode(service, reader)
             if service.aside:
                 self._start(service, _number(type_id), connection, request, session, parameters)
                 return
@@ -118,9 +135,16 @@ class Dispatcher:
         else:
             self._served(_number(type_id), session, 0)
             if response is not None:
-                request.answer(response)
+                await self._send(request, response)
 
-    # --- steps
+    async def _send(self, request: Request, response: Any) -> None:
+        if _parts(response) <= _PACKED_AT_ONCE:
+            request.answer(response)
+            return
+        header = response.ResponseHeader
+        header.RequestHandle = request.header.RequestHandle
+        header.Timestamp = ticks_to_datetime(self._clock.now())
+        request.answer_packed(await asyncio.to_thread(struct_to_binary, response))
 
     def _find(self, type_id: ua.NodeId) -> Service:
         service = self._services.get(_number(type_id))
@@ -144,17 +168,11 @@ class Dispatcher:
         self._sessions.touch(session)
         return session
 
-    async def _decode(self, service: Service, reader: Any) -> Any:
-        decode = service.decode or partial(struct_from_binary, service.parameters)
+    def _decode(self, service: Service, reader: Any) -> Any:
         try:
             # A list that is too long is refused before it is taken apart.
             self._check_count(service, announced(service.parameters, reader) if service.items else None)
-            parameters: Any
-            if service.decode is not None or len(reader) <= self._limits.decoded_at_once_bytes:
-                parameters = decode(reader)
-            else:
-                async with self._decoding:
-                    parameters = await asyncio.to_thread(decode, reader)
+            parameters: Any = (service.decode or partial(struct_from_binary, service.parameters))(reader)
         except TooManyFields as error:
             raise ServiceRefused(ua.StatusCodes.BadEncodingLimitsExceeded, str(error)) from error
         except DECODE_ERRORS as error:
@@ -198,6 +216,13 @@ class Dispatcher:
     def _refuse(self, request: Request, type_id: ua.NodeId, status: int, text: str) -> None:
         self._faults.refused(request.line.peer, type_id, status, text)
         request.refuse(status)
+
+
+def _parts(response: Any) -> int:
+    """How much there is to pack, about: results, and references in them."""
+    if isinstance(response, ua.BrowseResponse):
+        return sum(len(result.References or ()) for result in response.Results)
+    return len(getattr(response, "Results", None) or ())
 
 
 def _number(type_id: ua.NodeId) -> int:

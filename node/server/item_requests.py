@@ -28,6 +28,8 @@ _NO_RANGE: Final = b"\xff\xff\xff\xff\0\0"
 _NO_ENCODING: Final = b"\xff\xff\xff\xff"
 _NO_FILTER: Final = b"\0\0\0"
 _SMALLEST: Final = 2 + _USUAL.size  # of an item; a NodeId has two bytes at least
+# An event filter with all the clauses that one may have takes some ten thousand.
+_ITEM_FIELDS: Final = 20_000
 _RESULT: Final = Struct("<IIdI3x")  # status, id, interval, queue size, no FilterResult
 _COUNT: Final = Struct("<i")
 
@@ -95,8 +97,11 @@ def _usual(data: bytes, at: int) -> tuple[ua.MonitoredItemCreateRequest, int] | 
 
 
 def _any(data: bytes, at: int, fields: list[int]) -> tuple[ua.MonitoredItemCreateRequest, int]:
-    reader: Any = Reader(data, at, fields=fields)
-    return struct_from_binary(ua.MonitoredItemCreateRequest, reader), reader.cur_pos
+    most = min(fields[0], _ITEM_FIELDS)
+    reader: Any = Reader(data, at, fields=most)
+    item = struct_from_binary(ua.MonitoredItemCreateRequest, reader)
+    fields[0] -= most - reader.fields[0]
+    return item, reader.cur_pos
 
 
 def create_response(timestamp: int, request_handle: int, results: Sequence[ua.MonitoredItemCreateResult]) -> bytes:

@@ -20,8 +20,8 @@ class Limits:
     # What asyncua's decoder may be asked to take apart in a request of a session: each field takes it about 5 us, and
     # a read of 10,000 nodes has 60,000. A request without a session has `wire.FIELDS`.
     fields: int = 200_000
-    # Parameters of more bytes are decoded beside the event loop, one request at a time.
-    decoded_at_once_bytes: int = 8_192
+    # Of requests with more bytes only one is in work at a time, and it is decoded beside the event loop.
+    done_at_once_bytes: int = 8_192
     # Frames that wait behind the one in work; beyond it the socket is not read.
     waiting_bytes: int = 1_048_576
 

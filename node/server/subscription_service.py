@@ -37,7 +37,7 @@ from node.server.sampling import timer_interval_ms
 from node.server.sessions import Session
 from node.server.subscription import Owner, Subscription, World, revise
 from node.server.tasks import TaskSet, in_slices
-from node.server.wire import DECODE_ERRORS
+from node.server.wire import DECODE_ERRORS, TooManyFields
 
 _VALUE: Final = ua.AttributeIds.Value
 # Items that are created before others get a turn: 1 ms.
@@ -223,6 +223,8 @@ class SubscriptionService:
         wanted = stamps(parameters.TimestampsToReturn)
         try:
             items = await in_slices(parameters.ItemsToCreate, lambda item: item)
+        except TooManyFields as error:
+            raise ServiceRefused(ua.StatusCodes.BadEncodingLimitsExceeded, str(error)) from error
         except DECODE_ERRORS as error:
             raise ServiceRefused(ua.StatusCodes.BadDecodingError, str(error)) from error
         # Only this request makes items of the session now: its requests are worked on one after another.

@@ -69,6 +69,20 @@ async def test_others_have_their_turns_while_a_large_request_is_taken_apart(worl
     assert turns > 20
 
 
+async def test_others_have_their_turns_while_a_long_answer_is_packed(world: World) -> None:
+    request: Any = ua.BrowseRequest()
+    everything = ua.BrowseDescription(ua.NodeId(58), ua.BrowseDirection.Both, ua.NodeId(), True, 0, 0x3F)
+    request.Parameters.NodesToBrowse = [everything] * 200
+    body = world.bytes_of(request)
+    steps = []
+    work = asyncio.create_task(world.ordinary(body))
+    while not work.done():
+        await asyncio.sleep(0)
+        steps.append(bool(world.line.sent))
+    assert len(await work) > 200 * 50 * 40
+    assert len(steps) > 20
+
+
 async def test_a_session_that_ends_while_its_request_is_taken_apart_is_not_served(world: World) -> None:
     session = world.log_in(world.line)
     work = asyncio.create_task(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from address_space.model import ticks_to_datetime
 from node.server.item_requests import CreateItems, create_response
-from node.server.wire import DECODE_ERRORS, Reader
+from node.server.wire import DECODE_ERRORS, Reader, TooManyFields
 from tests.fake_clock import START
 
 NODE_IDS = st.one_of(
@@ -78,3 +78,19 @@ def test_results_are_packed_as_by_the_library() -> None:
     response.ResponseHeader.Timestamp = ticks_to_datetime(START)
     response.ResponseHeader.RequestHandle = ua.UInt32(9)
     assert create_response(START, 9, results) == struct_to_binary(response)
+
+
+def filtered(clauses: int, items: int) -> bytes:
+    wanted: Any = ua.EventFilter()
+    wanted.SelectClauses = [ua.SimpleAttributeOperand()] * clauses
+    what = ua.ReadValueId(ua.NodeId(2253), ua.AttributeIds.EventNotifier)
+    item = ua.MonitoredItemCreateRequest(what, 2, ua.MonitoringParameters(1, 0.0, wanted, 1, True))
+    return struct_to_binary(ua.CreateMonitoredItemsParameters(1, 2, [item] * items))
+
+
+def test_filters_have_a_bounded_number_of_fields_each_and_together() -> None:
+    together = list(CreateItems.decode(Reader(filtered(250, 20), fields=200_000)).ItemsToCreate)
+    assert [len(each.RequestedParameters.Filter.SelectClauses) for each in together] == [250] * 20
+    for clauses, items in ((10_000, 1), (250, 200)):
+        with pytest.raises(TooManyFields):
+            list(CreateItems.decode(Reader(filtered(clauses, items), fields=200_000)).ItemsToCreate)
