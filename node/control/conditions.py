@@ -27,9 +27,12 @@ def operand_value(operand: Operand, arguments: Arguments) -> Value | tuple[Value
 
 def holds(condition: Condition, sample: Sample | None, arguments: Arguments) -> bool:
     """True when a Good sample satisfies the condition; a missing, Uncertain or Bad one never does."""
-    if sample is None or sample.value is None or not is_good(sample.status):
+    if sample is None:
         return False
-    value, operand = sample.value, condition.operand
+    value, status, _ticks = sample
+    if value is None or not is_good(status):
+        return False
+    operand = condition.operand
     wanted = operand.constant if operand.argument is None else arguments[operand.argument]
     if type(value) is type(wanted) is float and condition.comparison is Comparison.EQ:
         return abs(value - wanted) <= condition.tolerance  # what most commands are confirmed by

@@ -83,7 +83,7 @@ class ControlDesk:
         for a device or command that the site does not have.
         """
         device = self._devices[device_id]
-        recipe = self._recipe_of(device, command_id)
+        recipe = self._recipes.get((device_id, command_id)) or self._recipe_of(device, command_id)
         asked = self._clock.now()
         refusal = _not_allowed(device, caller, Role.OPERATOR) or _wrong_arguments(recipe, arguments)
         port = self._ports.get(device_id)

@@ -41,6 +41,20 @@ class _Ended(Exception):  # carries the result out of the nested steps
 class Execution:
     """Carries out one command on one device and remembers what it saw."""
 
+    __slots__ = (
+        "_clock",
+        "_commands",
+        "_device",
+        "_keep",
+        "_lock",
+        "_port",
+        "_samples",
+        "_started",
+        "_superseded_by",
+        "_woken",
+        "_written",
+    )
+
     def __init__(
         self,
         device: Device,

@@ -80,6 +80,8 @@ _NONE = Wanted((), (), (), (), readable=True)
 class SettingGroup(Execution):
     """Writes settings together."""
 
+    __slots__ = ("_verdicts",)
+
     def __init__(
         self, device: Device, commands: Mapping[str, CommandSpec], port: Port, clock: Clock, lock: DeviceLock
     ) -> None:

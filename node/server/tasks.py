@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, TypeVar
 
-from node.begun import Begun, begin
+from node.begun import Begun
 
 _LOG = logging.getLogger(__name__)
 
@@ -55,10 +55,13 @@ class TaskSet:
         An error means for others what it means with `start`: it is logged here and goes no further.
         """
         try:
-            return *begin(work), None
+            waits_for = work.send(None)
+        except StopIteration as ended:
+            return ended.value, None, None
         except Exception as error:  # noqa: BLE001 - the one boundary that keeps a request's fault from all others
             _report(error, name, None)
             return None, None, error
+        return None, Begun(work, waits_for), None
 
     async def close(self) -> None:
         """Cancel all and wait until they have ended."""

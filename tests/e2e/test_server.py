@@ -199,7 +199,7 @@ async def test_requests_pass_what_we_put_in_place_of_the_librarys(
 
         monkeypatch.setattr(owner, name, watched)
 
-    for name in ("select_policy", "open", "expects", "count", "unpack_one", "pack_one"):
+    for name in ("select_policy", "open", "take", "unpack_one", "pack_one"):
         spy(SecureChannel, name)
     for name in ("verify", "signature", "remove_padding"):
         spy(HardCryptography, name)
@@ -209,7 +209,7 @@ async def test_requests_pass_what_we_put_in_place_of_the_librarys(
     async with stage.client("bob") as client:
         await client.get_node(site_node("xw1.ac_power")).read_browse_name()
     assert set(passed) == {
-        *("select_policy", "open", "expects", "count", "unpack_one", "pack_one"),
+        *("select_policy", "open", "take", "unpack_one", "pack_one"),
         *("verify", "signature", "remove_padding"),
         *("read", "copy", "get"),
     }
