@@ -18,6 +18,7 @@ from address_space.model import CommandResult, Outcome
 from address_space.shape import NS_MODEL, node_id
 from address_space.values import text
 from node.roles import Role
+from node.server.audit_value import is_small, kept
 from node.server.event_types import Path
 from node.server.events import LOW, MIDDLE, SERVER, Events
 from node.server.events import field as path
@@ -29,6 +30,10 @@ from node.server.verdict import CertificateStatus, Verdict
 _IDS: Final = ua.ObjectIds
 _T: Final = ua.VariantType
 _BAD: Final = 0x8000_0000
+# Characters and bytes of one field that comes from a client; certificates have two thousand.
+_FIELD_MOST: Final = 8_192
+_CHANGES_MOST: Final = 65_536  # the same of a change of history, which is an engineer's
+_MESSAGE_MOST: Final = 500
 # Types of events for certificates that were refused, by the name of the status (OPC 10000-5 section 6.4.14 on).
 _CERTIFICATE_EVENTS: Final = {
     "BadCertificateTimeInvalid": _IDS.AuditCertificateExpiredEventType,
@@ -193,7 +198,13 @@ class Audit:
         self, node: ua.NodeId, event_type: int, fields: Mapping[Path, ua.Variant], what: str, user: str, status: int
     ) -> None:
         """A client changed the history of a node, or tried to; `event_type` is a subtype of AuditHistoryUpdate."""
-        self._tell(event_type, "Attribute/HistoryUpdate", what, status, fields, user=user, source=node)
+        name, most = "Attribute/HistoryUpdate", _CHANGES_MOST
+        self._tell(event_type, name, what, status, fields, user=user, source=node, most=most)
+
+    def left_out(self, count: int, source_name: str, user: str, status: int) -> None:
+        """So many more items of a request were refused, the first of them with this status."""
+        what = f"{count} more of the same request of {user} were refused"
+        self._tell(_IDS.AuditUpdateEventType, source_name, what, status, {}, user=user)
 
     def command_ended(self, device: ua.NodeId, name: str, command: str, result: CommandResult, user: str) -> None:
         """A command or a write of a setting has ended; operators see this one."""
@@ -231,6 +242,7 @@ class Audit:
         request: Request | None = None,
         user: str = "",
         source: ua.NodeId | None = None,
+        most: int = _FIELD_MOST,
     ) -> None:
         if not self._events.heard:
             return
@@ -247,14 +259,15 @@ class Audit:
             path("ClientAuditEntryId"): _string(entry_id),
             path("ClientUserId"): _string(user),
         }
+        what = what[:_MESSAGE_MOST]
         event = self._events.make(
             node_id(event_type),
             f"{what}: {name}" if status else what,
             source_name=source_name,
             severity=LOW if status < _BAD else MIDDLE,
-            fields={**common, **fields},
+            fields=kept({**common, **fields}, most),
             audience=Role.ADMIN,
-            source=SERVER if source is None else source,
+            source=source if source is not None and is_small(source, _FIELD_MOST) else SERVER,
         )
         self._events.tell(event)
 

@@ -23,6 +23,9 @@ _WRITE: Final = ua.ObjectIds.WriteRequest_Encoding_DefaultBinary
 _CALL: Final = ua.ObjectIds.CallRequest_Encoding_DefaultBinary
 _HISTORY_UPDATE: Final = ua.ObjectIds.HistoryUpdateRequest_Encoding_DefaultBinary
 
+# Refused items of one request that have an event of their own; the rest share one, so that no journal is filled.
+_MOST_TOLD: Final = 50
+
 
 class Witness:
     """Wraps services so that what happens in them is known elsewhere; their answers stay as they are."""
@@ -111,12 +114,19 @@ class Witness:
         async def handle(request: Request, session: Session, given: ua.WriteParameters) -> Any:
             with _asked(request, session) as asked:
                 response = await _answer(service, request, session, given)
-                for item, status in zip(given.NodesToWrite, response.Results, strict=True):
-                    if item.NodeId not in asked.settled:
-                        self._audit.written(item.NodeId, item.Value.Value, None, session.caller.user, status.value)
+                if self._audit.heard:
+                    self._tell_writes(given, response, session.caller.user, asked)
             return response
 
         return handle
+
+    def _tell_writes(self, given: ua.WriteParameters, response: Any, user: str, asked: Asked) -> None:
+        pairs = zip(given.NodesToWrite, response.Results, strict=True)
+        rest = [(item, status) for item, status in pairs if item.NodeId not in asked.settled]
+        for item, status in rest[:_MOST_TOLD]:
+            self._audit.written(item.NodeId, item.Value.Value, None, user, status.value)
+        if len(rest) > _MOST_TOLD:
+            self._audit.left_out(len(rest) - _MOST_TOLD, "Attribute/Write", user, rest[_MOST_TOLD][1].value)
 
     def _calling(self, service: Service) -> Any:
         async def handle(request: Request, session: Session, given: ua.CallParameters) -> Any:

@@ -187,6 +187,22 @@ async def test_audit_tells_of_writes_with_old_and_new_value(stage: Stage) -> Non
         assert (event["Status"], event["ClientUserId"], event["NewValue"]) == (False, "bob", 40.0)
 
 
+async def test_refused_writes_fill_no_log(stage: Stage) -> None:
+    limit, value = site_node("xw1.charge_limit"), operand("NewValue")
+    async with stage.client("ada") as ada, stage.client("ann") as ann:
+        where = of_type(node_id(IDS.AuditUpdateEventType))
+        watcher = await Watcher.on(ada, node_id(IDS.Server), more=(*AUDIT_MORE, value), where=where)
+        long = ua.DataValue(ua.Variant("x" * 20_000))
+        params = ua.WriteParameters([ua.WriteValue(limit, ua.AttributeIds.Value, None, long)] * 70)
+        await ann.uaclient.write(params)
+        events = [await watcher.next() for _ in range(51)]
+        assert {(each["EventType"], each["NewValue"]) for each in events[:50]} == {
+            (node_id(IDS.AuditWriteUpdateEventType), None)
+        }
+        assert events[50]["EventType"] == node_id(IDS.AuditUpdateEventType)
+        assert "20 more" in events[50]["Message"].Text
+
+
 async def test_audit_tells_of_calls_once_with_what_came_of_them(stage: Stage) -> None:
     values = tuple(operand(name) for name in ("MethodId", "StatusCodeId", "InputArguments", "OutputArguments"))
     limit = ua.Variant(50, ua.VariantType.Int32)
