@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from address_space.model import RecordingRule
 from drivers.problems import ConfigError, Problem
 from drivers.yaml_lines import load
 from node.config_buses import buses, host_and_port, is_loopback
@@ -28,6 +29,8 @@ _COMMIT_S = 1.0
 _COMMIT_MAX_S = 60.0
 # A commit writes some pages however few samples it has; five times fewer commits halve what a card is written.
 _COMMIT_SD_S = 5.0
+# A flat line that is alive has a sample so often; aggregates know nothing behind the last one.
+_HEARTBEAT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +132,8 @@ def _history(work: Draft) -> HistoryConfig:
         interval_s = _COMMIT_SD_S if entry.sd_card else _COMMIT_S
     if interval_s > _COMMIT_MAX_S:
         work.add(("history", "commit_interval"), f"must be at most 60s; it is {interval_s:g}s")
-    rule = None if entry.record is None else entry.record.rule
-    if rule is not None and rule.deadband and not rule.percent:
+    rule = RecordingRule(heartbeat_s=_HEARTBEAT_S) if entry.record is None else entry.record.rule
+    if rule.deadband and not rule.percent:
         text = "must be a percentage here, 0.5% for example: the points have different units"
         work.add(("history", "record", "deadband"), text)
     if entry.max_size is not None and entry.max_size < MIN_BYTES:

@@ -168,7 +168,7 @@ class HistoryEntry(_Strict):
     )
     sd_card: Flag = Field(False, description="Write less often and in larger pieces, which wears a card out less.")
     record: RecordEntry | None = Field(
-        None, description="Recording of measured numbers and counters that have no rule of their own."
+        None, description="Recording of points that have no rule of their own; by default `{heartbeat: 10m}`."
     )
     max_age: Duration | None = Field(None, description="What is older may go; without it only space is a limit.")
     max_size: Size | None = Field(

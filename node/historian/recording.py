@@ -38,10 +38,13 @@ _WAITING: Final = int(Status.BAD_WAITING_FOR_INITIAL_DATA)
 def rule_of(point: Point, default: RecordingRule | None) -> RecordingRule | None:
     """The rule that a point is recorded by; None when every change is.
 
-    The site's default is for measured numbers and counters; its percentage needs a range.
+    The site's default is for measured numbers and counters, and its percentage needs a range; of other points it says
+    only how often an unchanged answer is recorded.
     """
-    if point.record is not None or default is None or point.kind not in (PointKind.ANALOG, PointKind.COUNTER):
+    if point.record is not None or default is None:
         return point.record
+    if point.kind not in (PointKind.ANALOG, PointKind.COUNTER):
+        return None if default.heartbeat_s is None else RecordingRule(heartbeat_s=default.heartbeat_s)
     if default.deadband and (point.range is None or not has_deadband(point)):
         return RecordingRule(default.on_change, every_s=default.every_s, heartbeat_s=default.heartbeat_s)
     return default

@@ -414,6 +414,15 @@ def test_the_examples_are_right(example: Path) -> None:
     assert check_site(example).warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("said", "rule"), [("", RecordingRule(heartbeat_s=600.0)), ("\nhistory: {record: {}}", RecordingRule())]
+)
+def test_what_does_not_change_is_recorded_every_ten_minutes_unless_the_site_says_otherwise(
+    tmp_path: Path, said: str, rule: RecordingRule
+) -> None:
+    assert load_site(write(tmp_path, changed("site: demo", f"site: demo{said}"))).history.record == rule
+
+
 def test_recording_and_retention(tmp_path: Path) -> None:
     text = (
         changed(

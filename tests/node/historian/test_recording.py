@@ -277,8 +277,8 @@ def test_the_rule_of_the_site_is_for_numbers_that_have_none() -> None:
     assert rule_of(point(limits=Range(0, 1)), default) is default
     assert rule_of(point(), default) == RecordingRule(heartbeat_s=60.0)
     assert rule_of(point(rule=own), default) is own
-    assert rule_of(point(PointKind.STATE), default) is None
-    assert rule_of(point(PointKind.DATA), default) is None
+    assert rule_of(point(PointKind.STATE), default) == RecordingRule(heartbeat_s=60.0)
+    assert rule_of(point(PointKind.DATA), RecordingRule(deadband=1.0, percent=True)) is None
     assert rule_of(point(), None) is None
 
 
