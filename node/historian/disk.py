@@ -10,6 +10,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Collection
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,7 @@ from typing import Final
 from address_space.model import Clock
 from node.historian.connection import Connection
 from node.historian.damage import Damage
-from node.historian.database import LOG_PAGES, is_corrupt, move_aside, open_reader, open_writer
+from node.historian.database import LOG_PAGES, WrongDatabase, is_corrupt, move_aside, open_reader, open_writer
 from node.historian.mending import is_garbled, mend
 from node.historian.salvage import Salvage, planned
 from node.historian.writer import Writer
@@ -47,6 +48,7 @@ class Disk:
         self.writing: Connection | None = None
         self.reading: Connection | None = None
         self._writer: Writer | None = None
+        self.mended = 0  # how many times rows were taken out
         self._salvages: list[Salvage] = []  # files that were moved aside, of which some may still be brought over
 
     async def opened(self) -> tuple[Writer, Connection]:
@@ -133,9 +135,12 @@ class Disk:
             await self.after(error, connection)
             return is_corrupt(error)
         if mended:
+            self.mended += 1
             # A query that failed amid its rows may hold on to the state of the file before.
             async with self._lock:
                 await self._close()
+            with suppress(sqlite3.Error, OSError, WrongDatabase):  # the next commit says what is wrong
+                await self.opened()
         return mended
 
     async def after(self, error: Exception, on: Connection | None = None) -> None:

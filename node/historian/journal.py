@@ -281,7 +281,13 @@ class Journal:
 
     async def read_disk(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Result of `work` on the connection that reads; raises HistoryUnavailable."""
-        return await self._worked(work, lambda: self._disk.reading)
+        mended = self._disk.mended
+        try:
+            return await self._worked(work, lambda: self._disk.reading)
+        except HistoryUnavailable:
+            if mended == self._disk.mended:
+                raise
+            return await self._worked(work, lambda: self._disk.reading)  # what it met is gone
 
     async def _worked(self, work: Callable[[sqlite3.Connection], T], on: Callable[[], Connection | None]) -> T:
         if on() is None and self.state is JournalState.OFF:

@@ -114,14 +114,21 @@ class Keeper:
     async def look(self) -> None:
         """Bring the journal into its limits as far as some steps do. Raises HistoryUnavailable."""
         if self._must_free:
-            # The log keeps its place on the disk: to delete needs some.
-            await self._on_disk(partial(settle, give_back=False))
+            await self._settle()
         used, limits = await self._measured()
         await self._make_room(excess(limits, used))
         await self._age()
         used, limits = await self._measured()
         await self._shrink(used, limits)
         self.oldest = await self._on_disk(oldest)
+
+    async def _settle(self) -> None:
+        """Bring the log into the file, if the file finds room; what is in it can be written anew then."""
+        try:
+            # The log keeps its place on the disk: to delete needs some.
+            await self._on_disk(partial(settle, give_back=False))
+        except HistoryUnavailable as error:
+            _LOG.debug("the log cannot be brought into the file, so room is made without that: %s", error)
 
     async def _measured(self) -> tuple[Usage, Budget]:
         used = self.used = await self._on_disk(partial(usage, path=self._path))

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from address_space.image import Watch
-from address_space.model import Sample, is_good
+from address_space.model import Clock, Sample, is_good
 from node.app import App
 from node.clock import RealClock
 from node.config import load_site
@@ -22,9 +22,9 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def running(site_file: Path) -> AsyncIterator[App]:
+async def running(site_file: Path, clock: Clock | None = None) -> AsyncIterator[App]:
     """The node of a site file, from when clients can connect until it has ended in good order."""
-    app = App(load_site(site_file), RealClock())
+    app = App(load_site(site_file), clock or RealClock())
     stop, started = asyncio.Event(), asyncio.Event()
     task = asyncio.create_task(app.run(stop, started.set))
     ready = asyncio.create_task(started.wait())
