@@ -36,13 +36,18 @@ class Intake:
 
     def put(self, slot: int, value: object, status: int, ticks: int) -> bool:
         """Accept a sample, or count it as lost: False then. Never raises for a value."""
-        if not (value is None or isinstance(value, bool | int | float | str)) or self._full or slot in self._gaps:
+        if self._full or slot in self._gaps:
             self.lost += 1
             self._gaps.setdefault(slot, ticks)
             return False
-        self._waiting.append(slot, value, status, ticks)
         self.accepted += 1
-        return True
+        if value is None or isinstance(value, bool | int | float | str):
+            self._waiting.append(slot, value, status, ticks)
+            return True
+        # What no frame can hold is lost alone: its place says so, and the next sample is taken.
+        self.lost += 1
+        self._waiting.append(slot, None, DATA_LOST, ticks)
+        return False
 
     def take(self, count: int) -> Samples:
         """What a commit writes next, at most `count`: the same again until `written` was called."""
