@@ -122,10 +122,15 @@ class LimitsEntry(_Strict):
     session_timeout_max: Duration = Field(3600.0, description="Longest time after which an unused session ends.")
     channel_lifetime_min: Duration = Field(10.0, description="Shortest time until a channel needs new keys.")
     channel_lifetime_max: Duration = Field(3600.0, description="Longest time until a channel needs new keys.")
+    subscriptions: Whole = _count(1_000, 1, 100_000, "Subscriptions of all sessions.")
     subscriptions_per_session: Whole = _count(50, 1, 1_000, "Subscriptions of a session.")
     items_per_subscription: Whole = _count(20_000, 1, 1_000_000, "Monitored items of a subscription.")
     items_per_session: Whole = _count(100_000, 1, 10_000_000, "Monitored items of a session.")
+    items: Whole = _count(500_000, 1, 10_000_000, "Monitored items of all sessions.")
     queue_size: Whole = _count(1_000, 1, 100_000, "Values that wait in a monitored item.")
+    queued_values: Whole = _count(
+        1_000_000, 1, 100_000_000, "Values that wait in all of them; queues are shorter when there are more."
+    )
     publishing_interval_min: Duration = Field(0.05, description="Shortest publishing interval.")
     publishing_interval_max: Duration = Field(3600.0, description="Longest publishing interval.")
     sampling_interval_min: Duration = Field(0.05, description="Shortest sampling interval beside 0, each poll.")

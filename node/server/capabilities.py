@@ -19,7 +19,6 @@ from node.server.roles import ANONYMOUS_ID, AUTHENTICATED_USER_ID, well_known_ro
 from node.server.standard_values import StandardValues
 
 _TYPES: Final = ua.VariantType
-_UINT32_MAX: Final = 2**32 - 1
 # OPC 10000-7; what is in them is tested here, and nothing is claimed that goes beyond.
 PROFILES: Final = (
     "http://opcfoundation.org/UA-Profile/Server/MicroEmbeddedDevice2017",
@@ -29,7 +28,7 @@ PROFILES: Final = (
 
 def publish_capabilities(values: StandardValues, limits: Limits, history: HistoryOffer | None) -> None:
     """Set everything below Server/ServerCapabilities; `history` is None when the node does not record."""
-    subscriptions = limits.sessions * limits.subscriptions_per_session
+    subscriptions = min(limits.subscriptions, limits.sessions * limits.subscriptions_per_session)
     items_per_session = min(limits.items_per_session, limits.subscriptions_per_session * limits.items_per_subscription)
     for name, value, kind in (
         ("ServerProfileArray", list(PROFILES), _TYPES.String),
@@ -44,7 +43,7 @@ def publish_capabilities(values: StandardValues, limits: Limits, history: Histor
         ("MaxByteStringLength", limits.message_bytes, _TYPES.UInt32),
         ("MaxSessions", limits.sessions, _TYPES.UInt32),
         ("MaxSubscriptions", subscriptions, _TYPES.UInt32),
-        ("MaxMonitoredItems", min(limits.sessions * items_per_session, _UINT32_MAX), _TYPES.UInt32),
+        ("MaxMonitoredItems", min(limits.sessions * items_per_session, limits.items), _TYPES.UInt32),
         ("MaxSubscriptionsPerSession", limits.subscriptions_per_session, _TYPES.UInt32),
         ("MaxMonitoredItemsPerSubscription", limits.items_per_subscription, _TYPES.UInt32),
         ("MaxSelectClauseParameters", MOST_SELECT_CLAUSES, _TYPES.UInt32),

@@ -13,7 +13,6 @@ from node.server.change_filter import ChangeFilter
 from node.server.event import Event
 from node.server.event_filter import EventFilter
 from node.server.events import MIDDLE, SERVER, Events
-from node.server.limits import Limits
 from node.server.monitored_item import MonitoredItem, Settings
 from node.server.reading import Stamps
 
@@ -24,10 +23,9 @@ _USUAL_QUEUE: Final = 100
 _SMALLEST_QUEUE: Final = 10
 
 
-def event_settings(wanted: ua.MonitoringParameters, limits: Limits) -> Settings:
+def event_settings(wanted: ua.MonitoringParameters, longest: int) -> Settings:
     """How events are queued; nothing about them is sampled. OPC 10000-4 section 7.21 gives 0 and 1 a meaning."""
-    asked = wanted.QueueSize or _USUAL_QUEUE
-    queue = min(max(asked, _SMALLEST_QUEUE), limits.queue_size)
+    queue = max(min(wanted.QueueSize or _USUAL_QUEUE, longest), _SMALLEST_QUEUE)
     return Settings(0.0, queue, bool(wanted.DiscardOldest), ChangeFilter(), _NO_STAMPS)
 
 

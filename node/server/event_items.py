@@ -12,7 +12,6 @@ from node.server.change_filter import FilterRefused
 from node.server.event_filter import EventFilterRefused, event_filter
 from node.server.event_item import EventItem, event_settings
 from node.server.events import Events
-from node.server.limits import Limits
 from node.server.reading import AttributeReader
 from node.server.subscription import Subscription
 
@@ -22,10 +21,9 @@ _SUBSCRIBE: Final = 1 << ua.EventNotifier.SubscribeToEvents
 class EventItems:
     """Builds event items; whoever has checked the subscription adds them to it."""
 
-    def __init__(self, reader: AttributeReader, events: Events, limits: Limits) -> None:
+    def __init__(self, reader: AttributeReader, events: Events) -> None:
         self._reader = reader
         self._events = events
-        self._limits = limits
 
     def create(
         self, subscription: Subscription, wanted: ua.MonitoredItemCreateRequest, ids: Iterator[int]
@@ -37,7 +35,7 @@ class EventItems:
             raise FilterRefused(ua.StatusCodes.BadNotSupported)
         mode = ua.MonitoringMode(wanted.MonitoringMode)
         found, told = event_filter(parameters.Filter, self._events.types)
-        settings = event_settings(parameters, self._limits)
+        settings = event_settings(parameters, subscription.longest_queue())
         handle = int(parameters.ClientHandle)
         item = EventItem(next(ids), handle, what.NodeId, mode, settings, found, self._events)
         subscription.add(item)
@@ -52,7 +50,7 @@ class EventItems:
     ) -> ua.MonitoredItemModifyResult:
         """Watch a notifier with another filter or queue. Raises FilterRefused."""
         found, told = event_filter(parameters.Filter, self._events.types)
-        settings = event_settings(parameters, self._limits)
+        settings = event_settings(parameters, subscription.longest_queue(item))
         item.select(found)
         subscription.change(item, int(parameters.ClientHandle), settings, found.pack)
         result: Any = ua.MonitoredItemModifyResult(RevisedQueueSize=ua.UInt32(settings.queue_size))

@@ -54,11 +54,16 @@ class Limits:
     continuation_points: int = 50  # per session
     running_requests: int = 32  # calls, writes and history reads in work per connection
 
+    subscriptions: int = 1_000  # of all sessions; each of them has its publishing cycles
     subscriptions_per_session: int = 50
     orphaned_subscriptions: int = 20  # whose session has ended, of all clients; the oldest ends first
     items_per_subscription: int = 20_000
     items_per_session: int = 100_000
+    items: int = 500_000  # of all sessions: half a kilobyte each
     queue_size: int = 1_000
+    # Values that may wait in all queues, and in those of one subscription: 130 bytes each. Beyond it queues are shorter.
+    queued_values: int = 1_000_000
+    queued_per_subscription: int = 250_000
     publish_requests: int = 50  # waiting per session
     unacknowledged: int = 50  # messages kept for Republish, per subscription
     unacknowledged_bytes: int = 2_097_152  # of such messages; the newest is always kept

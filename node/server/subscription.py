@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from asyncua import ua
@@ -23,6 +23,7 @@ from node.server.monitored_item import DISABLED, REPORTING, SAMPLING, Lane, Moni
 from node.server.notification_packer import FIXED_BYTES, Pack, data_change, status_change
 from node.server.reading import AttributeReader, Stamps
 from node.server.sampling import MarkedItems, PublishWatch, Sampler, timer_interval_ms
+from node.server.stock import Stock
 from node.server.subscription_counts import SubscriptionCounts
 from node.server.tasks import TaskSet, in_slices
 
@@ -85,6 +86,7 @@ class World:
     clock: Clock
     limits: Limits
     tasks: TaskSet
+    stock: Stock = field(default_factory=Stock)  # of all of them
 
 
 class Subscription:
@@ -101,6 +103,7 @@ class Subscription:
         self.closed = False
         self.greeted = False  # the first message went out
         self.counts = SubscriptionCounts()
+        self._stock = Stock()
         self._world = world
         self._marked = MarkedItems(world.image)
         self._looked: dict[int, MonitoredItem] = {}
@@ -118,6 +121,7 @@ class Subscription:
     def add(self, item: MonitoredItem) -> None:
         """Watch an item; its present value is reported in the next cycle."""
         self.items[item.id] = item
+        self._take(1, item.settings.queue_size - 1)
         item.counts = self.counts
         self._enter(item)
 
@@ -126,6 +130,7 @@ class Subscription:
         item = self.items.pop(item_id, None)
         if item is None:
             return False
+        self._take(-1, 1 - item.settings.queue_size)
         self._leave(item)
         item.clear()
         return True
@@ -144,8 +149,19 @@ class Subscription:
 
     def change(self, item: MonitoredItem, handle: int, settings: Settings, pack: Pack) -> None:
         """Watch an item with other settings."""
+        self._take(0, settings.queue_size - item.settings.queue_size)
         item.change(handle, settings, pack)
         self._move(item)
+
+    def longest_queue(self, item: MonitoredItem | None = None) -> int:
+        """How many values may wait in another item, or in this one when it is changed; 1 at least."""
+        limits, held = self._world.limits, 0 if item is None else item.settings.queue_size - 1
+        free = min(limits.queued_values - self._world.stock.places, limits.queued_per_subscription - self._stock.places)
+        return min(max(free + held, 0) + 1, limits.queue_size)
+
+    def _take(self, items: int, places: int) -> None:
+        self._stock.take(items, places)
+        self._world.stock.take(items, places)
 
     def link(self, item: MonitoredItem, ids: tuple[int, ...]) -> None:
         """Let an item trigger others: whenever it has news, those that only sample report what they have."""
@@ -177,6 +193,7 @@ class Subscription:
     def close(self) -> None:
         """Watch nothing any more."""
         self.closed = True
+        self._take(-self._stock.items, -self._stock.places)
         self._sampler.close()
         self._marked.close()
         self._pushed.close()

@@ -59,7 +59,7 @@ class SubscriptionService:
         events: Events,
     ) -> None:
         self._events = events
-        self._event_items = EventItems(reader, events, limits)
+        self._event_items = EventItems(reader, events)
         self._world = World(reader, image, clock, limits, tasks)
         self._reader = reader
         self._image = image
@@ -78,7 +78,7 @@ class SubscriptionService:
     def create(self, parameters: ua.CreateSubscriptionParameters, session: Session) -> ua.CreateSubscriptionResponse:
         """A new subscription of the session. Raises ServiceRefused."""
         rhythm = revise(parameters, self._limits)
-        self._forget_closed()
+        self._make_room()
         owner = Owner(session.caller, session.client_certificate)
         enabled = bool(parameters.PublishingEnabled)
         subscription = Subscription(next(self._ids), rhythm, self._world, owner, enabled=enabled)
@@ -89,6 +89,16 @@ class SubscriptionService:
         response.Parameters.SubscriptionId = subscription.id
         _show(rhythm, response.Parameters)
         return response  # type: ignore[no-any-return]
+
+    def _make_room(self) -> None:
+        """Those whose client is gone make room for new ones. Raises ServiceRefused."""
+        self._forget_closed()
+        if len(self._publishers) < self._limits.subscriptions:
+            return
+        orphan = next((one for one, owner in self._orphans.items() if one in owner.subscriptions), None)
+        if orphan is None:
+            raise ServiceRefused(ua.StatusCodes.BadTooManySubscriptions)
+        self._orphans.pop(orphan).remove(orphan)
 
     def new_publisher(self) -> Publisher:
         """What publishes for one session."""
@@ -175,6 +185,8 @@ class SubscriptionService:
         if publisher is not own:
             if len(own.subscriptions) >= self._limits.subscriptions_per_session:
                 return ua.TransferResult(_status(ua.StatusCodes.BadTooManySubscriptions))
+            if len(subscription.items) + _items_of(own) > self._limits.items_per_session:
+                return ua.TransferResult(_status(ua.StatusCodes.BadTooManyMonitoredItems))
             publisher.give_away(subscription_id)
             # `_may_take` lets no other client have it.
             subscription.counts.transferred_to_same += 1
@@ -228,7 +240,7 @@ class SubscriptionService:
         except DECODE_ERRORS as error:
             raise ServiceRefused(ua.StatusCodes.BadDecodingError, str(error)) from error
         # Only this request makes items of the session now: its requests are worked on one after another.
-        free = self._limits.items_per_session - sum(map(len, (each.items for each in own.subscriptions.values())))
+        free = self._limits.items_per_session - _items_of(own)
         already = len(subscription.items)
 
         def create(item: ua.MonitoredItemCreateRequest) -> ua.MonitoredItemCreateResult:
@@ -313,7 +325,8 @@ class SubscriptionService:
                 point = self._point(node, what)
                 slot = node.slot if isinstance(node, Node) and what.AttributeId == _VALUE else None
                 source = None if point is not None else Source(node, what)
-                settings, pack = self._settings(subscription, item.RequestedParameters, slot, source, point, wanted)
+                given, longest = item.RequestedParameters, subscription.longest_queue()
+                settings, pack = self._settings(subscription, given, slot, source, point, wanted, longest)
         except FilterRefused as error:
             refused(result, error)
             return result  # type: ignore[no-any-return]
@@ -345,7 +358,8 @@ class SubscriptionService:
         try:
             if isinstance(item, EventItem):
                 return self._event_items.modify(subscription, item, parameters)
-            settings, pack = self._settings(subscription, parameters, item.slot, item.source, point, times)
+            longest = subscription.longest_queue(item)
+            settings, pack = self._settings(subscription, parameters, item.slot, item.source, point, times, longest)
         except FilterRefused as error:
             refused(result, error)
             return result  # type: ignore[no-any-return]
@@ -358,7 +372,8 @@ class SubscriptionService:
         """Why an attribute cannot be watched; None when it can."""
         if subscription.closed:  # while others had their turn
             return ua.StatusCodes.BadSubscriptionIdInvalid
-        if len(subscription.items) >= self._limits.items_per_subscription:
+        limits = self._limits
+        if len(subscription.items) >= limits.items_per_subscription or self._world.stock.items >= limits.items:
             return ua.StatusCodes.BadTooManyMonitoredItems
         return self._reader.fault(what, subscription.owner.caller.role)
 
@@ -378,10 +393,11 @@ class SubscriptionService:
         source: Source | None,
         point: Point | None,
         times: Stamps,
+        longest: int,
     ) -> tuple[Settings, Pack]:
         """How an item is to be sampled and packed. Raises FilterRefused."""
         cycle = subscription.rhythm.interval_ms
-        queue = min(max(wanted.QueueSize, 1), self._limits.queue_size)
+        queue = min(max(wanted.QueueSize, 1), longest)
         asked = float(wanted.SamplingInterval)
         # A negative number asks for the publishing interval, as does NaN; 0 for the fastest: each publish of the
         # point, or each cycle where nothing says that there is something new.
@@ -426,6 +442,10 @@ def _publisher(session: Session, service: SubscriptionService) -> Publisher:
     if session.publisher is None:
         session.publisher = service.new_publisher()
     return session.publisher
+
+
+def _items_of(publisher: Publisher) -> int:
+    return sum(len(each.items) for each in publisher.subscriptions.values())
 
 
 def _show(rhythm: Any, result: Any) -> None:

@@ -150,3 +150,57 @@ async def test_an_item_shows_nothing_to_a_user_who_may_not_read_it(tmp_path: Pat
         assert change.Value.Value is None or change.Value.Value.Value is None
         (refused,) = await client.uaclient.create_monitored_items(wanted)
         assert refused.StatusCode.name == "BadUserAccessDenied"
+
+
+async def test_what_all_clients_together_have_is_bounded(tmp_path: Path, keys: Keys) -> None:
+    limits = Limits(subscriptions=3, items=5, queue_size=4, queued_values=8, queued_per_subscription=4)
+    async with serving(tmp_path, keys, OPEN, limits) as stage, stage.client("ann") as ann, stage.client("bob") as bob:
+        first, second, third = await Asker.make(ann), await Asker.make(ann), await Asker.make(bob)
+        assert await shown(ann, "MaxSubscriptions") == 3
+        with pytest.raises(ua.UaStatusCodeError) as caught:
+            await Asker.make(bob)
+        assert caught.value.code == ua.StatusCodes.BadTooManySubscriptions
+        # Four values may wait beside the one that each item has: in a subscription, then in all of them.
+        assert [each.RevisedQueueSize for each in await first.items("ac_power", "ac_power", QueueSize=9)] == [4, 2]
+        assert [each.RevisedQueueSize for each in await second.items("ac_power", QueueSize=3)] == [3]
+        (item,) = await third.items("ac_power", QueueSize=9)
+        assert item.RevisedQueueSize == 3
+        made = await third.items("ac_power", "ac_power")
+        assert [each.StatusCode.name for each in made] == ["Good", "BadTooManyMonitoredItems"]
+        assert await shown(ann, "MaxMonitoredItems") == 5
+        # What goes makes room, and a queue that is changed keeps its own places.
+        await ann.uaclient.delete_subscriptions([first.number])
+        for asked, given in ((9, 4), (2, 2), (3, 3)):
+            modify = ua.ModifyMonitoredItemsParameters(third.number, ua.TimestampsToReturn.Both)
+            wanted = ua.MonitoringParameters(1, 100.0, None, asked, True)
+            modify.ItemsToModify = [ua.MonitoredItemModifyRequest(item.MonitoredItemId, wanted)]
+            (changed,) = await bob.uaclient.modify_monitored_items(modify)
+            assert changed.RevisedQueueSize == given
+        await Asker.make(bob)
+
+
+async def test_a_subscription_whose_client_is_gone_makes_room(tmp_path: Path, keys: Keys) -> None:
+    async with serving(tmp_path, keys, OPEN, Limits(subscriptions=1)) as stage, stage.client("bob") as bob:
+        ann = await stage.client("ann").secured()
+        await ann.connect()
+        await Asker.make(ann)
+        with pytest.raises(ua.UaStatusCodeError):
+            await Asker.make(bob)
+        await ann.uaclient.close_session(False)
+        ann.disconnect_socket()
+        await Asker.make(bob)
+
+
+async def test_no_session_takes_over_more_items_than_it_may_have(tmp_path: Path, keys: Keys) -> None:
+    limits = Limits(items_per_session=3)
+    async with serving(tmp_path, keys, OPEN, limits) as stage, stage.client("ann") as ann, stage.client("ann") as other:
+        theirs, own = await Asker.make(ann), await Asker.make(other)
+        await theirs.items("ac_power", "ac_power")
+        items = await own.items("ac_power", "ac_power")
+        wanted = ua.TransferSubscriptionsParameters([theirs.number], False)
+        (result,) = await other.uaclient.transfer_subscriptions(wanted)
+        assert result.StatusCode.name == "BadTooManyMonitoredItems"
+        gone = ua.DeleteMonitoredItemsParameters(own.number, [items[0].MonitoredItemId])
+        await other.uaclient.delete_monitored_items(gone)
+        (result,) = await other.uaclient.transfer_subscriptions(wanted)
+        assert result.StatusCode.is_good()
