@@ -283,7 +283,7 @@ async def test_what_no_frame_can_hold_is_lost_alone(
             lost = 0
             for step in range(40):
                 if rng.random() < 0.2:
-                    record(image, "text", START + step, rng.choice([b"bytes", [1], 1j, object()]))  # type: ignore[arg-type]
+                    record(image, "text", START + step, rng.choice([b"%d" % step, [step], step * 1j, object()]))  # type: ignore[arg-type]
                     model.append((START + step, None, DATA_LOST))
                     lost += 1
                 else:
