@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from benchmarks.history import backlog, stall
 from benchmarks.history.ingest import ingest, memory
+from node.server.collector import settle
 
 Options = argparse.Namespace
 
@@ -44,6 +45,7 @@ def main() -> None:
     parser.add_argument("--warm", type=int, default=1_000_000)
     parser.add_argument("--seconds", type=float, default=10.0)
     options = parser.parse_args()
+    settle()  # the collector's thresholds, as a node sets them
     json.dump(asyncio.run(JOBS[options.job](options)), sys.stdout)
 
 
