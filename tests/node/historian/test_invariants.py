@@ -47,6 +47,7 @@ from node.historian.writer import DATA_LOST
 from node.sinks.base import Answer, Retry
 from tests.fake_clock import START, FakeClock
 from tests.node.historian.aggregates.engine import results
+from tests.node.historian.aggregates.test_properties import near
 from tests.node.historian.plant import record, recording, rows, whole
 from tests.node.historian.test_forward import SINK, Bench, MemorySink, bench
 from tests.node.historian.test_journal import hanging_disk
@@ -351,4 +352,5 @@ async def test_aggregates_are_those_of_one_list_in_every_layout(
                     configuration=configuration,
                 )
                 found = [result async for result in answer]
-                assert found == (expected[::-1] if end < start else expected)
+                # Sums are taken in other parts, so that a last bit may differ.
+                assert near(found, expected[::-1] if end < start else expected), (aggregate, start, end, interval)
