@@ -44,8 +44,8 @@ def check_arguments(
 ) -> tuple[Status, str, tuple[Status, ...]] | None:
     """Why a call cannot be made: status, sentence, and a status per input; None when it can.
 
-    One wrong type gives BadInvalidArgument, as OPC 10000-4 section 5.12.2 wants; a value of the right type outside
-    its range gives BadOutOfRange. None stands for a value that no built-in type of a point could hold.
+    One that is wrong makes it BadInvalidArgument, and its own status says why: BadTypeMismatch or BadOutOfRange
+    (OPC 10000-4 section 5.12.2.4). None stands for a value that no built-in type of a point could hold.
     """
     if len(values) < len(inputs):
         missing = ", ".join(argument.name for argument in inputs[len(values) :])
@@ -61,5 +61,4 @@ def check_arguments(
     if not found:
         return None
     reason = "; ".join(f"{argument.name}: {fault[1]}" for argument, fault in found)
-    mistyped = Status.BAD_TYPE_MISMATCH in results
-    return (Status.BAD_INVALID_ARGUMENT if mistyped else Status.BAD_OUT_OF_RANGE), reason, results
+    return Status.BAD_INVALID_ARGUMENT, reason, results

@@ -61,7 +61,7 @@ class Limits:
     items_per_session: int = 100_000
     items: int = 500_000  # of all sessions: half a kilobyte each
     queue_size: int = 1_000
-    # Values that may wait in all queues, and in those of one subscription: 130 bytes each. Beyond it queues are shorter.
+    # Values that may wait in all queues, and in those of one subscription: 130 bytes each. Later queues are shorter.
     queued_values: int = 1_000_000
     queued_per_subscription: int = 250_000
     publish_requests: int = 50  # waiting per session

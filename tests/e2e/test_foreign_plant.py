@@ -102,7 +102,7 @@ async def test_arguments_are_described(scene: Scene) -> None:
         ((("Boolean", True), ("Double", 5), ("Double", 5)), "BadTooManyArguments", []),
         ((("Boolean", True), ("String", "5")), "BadInvalidArgument", ["Good", "BadTypeMismatch"]),
         ((("Int32", 1), ("Float", 5)), "BadInvalidArgument", ["BadTypeMismatch", "BadTypeMismatch"]),
-        ((("Boolean", True), ("Double", 61)), "BadOutOfRange", ["Good", "BadOutOfRange"]),
+        ((("Boolean", True), ("Double", 61)), "BadInvalidArgument", ["Good", "BadOutOfRange"]),
     ],
 )
 async def test_wrong_arguments_are_refused(
@@ -167,7 +167,7 @@ async def test_right_arguments_are_carried_out(scene: Scene) -> None:
 
 async def test_number_that_is_no_command_is_refused(scene: Scene) -> None:
     result = await scene.call("xw1.RunCommand", ("Int32", 7))
-    assert (result["status"], result["inputs"]) == ("BadOutOfRange", ["BadOutOfRange"])
+    assert (result["status"], result["inputs"]) == ("BadInvalidArgument", ["BadOutOfRange"])
 
 
 async def test_observer_is_refused(scene: Scene) -> None:

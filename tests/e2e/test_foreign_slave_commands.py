@@ -208,7 +208,7 @@ async def test_a_device_that_does_not_operate_is_not_written_to(node: XwNode, ca
 async def test_amps_outside_their_range_are_not_written(node: XwNode) -> None:
     since = await node.fresh("insight_control")
     answer = await node.call("insight_control", "SetLoadShave", True, 60.1)
-    assert answer.status == Status.BAD_OUT_OF_RANGE
+    assert answer.status == Status.BAD_INVALID_ARGUMENT
     assert (await node.last_command("insight_control"))["outcome"] == Outcome.REFUSED
     assert node.writes("insight_control", since) == []
 
