@@ -153,6 +153,16 @@ async def test_only_the_owner_can_read_the_file(tmp_path: Path, clock: FakeClock
         assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
 
 
+async def test_a_commit_is_synced_to_the_disk_and_deleted_pages_are_not_overwritten(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with recording(tmp_path / "history.db", clock) as (_image, journal):
+        await journal.flush()
+        pragmas = {"journal_mode": "wal", "synchronous": 2, "secure_delete": 0, "auto_vacuum": 2}
+        for pragma, wanted in pragmas.items():
+            assert await journal.on_disk(lambda c, p=pragma: c.execute(f"PRAGMA {p}").fetchone()) == (wanted,)  # type: ignore[misc]
+
+
 # --- what breaks
 
 
