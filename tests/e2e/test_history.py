@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from asyncua import Client, ua
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
+from asyncua.ua.ua_binary import struct_from_binary
 
 from address_space.model import TICKS_PER_S, ticks_to_datetime
 from tests.e2e.history_stage import PASSWORDS, SLOPED, SPARE, HistoryStage, history_stage
@@ -202,6 +203,32 @@ async def test_a_long_read_of_many_nodes_is_answered_and_others_are_served_meanw
         assert all(result.ContinuationPoint for result in results)
 
 
+def works_on_a_read() -> bool:
+    return any(task.get_name() == "HistoryRead" for task in asyncio.all_tasks())
+
+
+async def test_a_long_read_is_taken_back_by_its_client(stage: HistoryStage) -> None:
+    await stage.fill(SLOPED, [(number / 10, float(number), 0) for number in range(30_000)])
+    async with logged_in(stage) as client, logged_in(stage) as other:
+        details: Any = ua.ReadProcessedDetails(at(stage, 0), at(stage, 3000), 30.0)
+        details.AggregateType = [ua.NodeId(ua.ObjectIds.AggregateFunction_TimeAverage2)] * 50
+        parameters = ua.HistoryReadParameters(details, ua.TimestampsToReturn.Source, False)
+        parameters.NodesToRead = [ua.HistoryReadValueId(site_node(SLOPED)) for _ in range(50)]
+        reading = asyncio.ensure_future(client.uaclient.history_read(parameters))
+        await until(works_on_a_read)
+        cancel: Any = ua.CancelRequest()
+        cancel.Parameters.RequestHandle = ua.UInt32(client.uaclient.protocol._request_handle)
+        counts = []
+        for each in (other, client):
+            answer = await each.uaclient.protocol.send_request(cancel)
+            counts.append(struct_from_binary(ua.CancelResponse, answer).Parameters.CancelCount)
+        assert counts == [0, 1], "its own session only"
+        with pytest.raises(ua.UaStatusCodeError) as caught:
+            await reading
+        assert caught.value.code == ua.StatusCodes.BadRequestCancelledByClient
+        await until(lambda: not works_on_a_read())
+
+
 async def test_a_session_that_closes_leaves_no_work_behind(stage: HistoryStage) -> None:
     await stage.fill(SLOPED, [(number / 10, float(number), 0) for number in range(30_000)])
     async with logged_in(stage) as client:
@@ -212,7 +239,7 @@ async def test_a_session_that_closes_leaves_no_work_behind(stage: HistoryStage) 
         reading = asyncio.ensure_future(client.uaclient.history_read(parameters))
         await asyncio.sleep(0.1)
         await client.uaclient.close_session(True)
-    await until(lambda: not any(task.get_name() == "HistoryRead" for task in asyncio.all_tasks()))
+    await until(lambda: not works_on_a_read())
     reading.cancel()
     with pytest.raises((asyncio.CancelledError, ua.UaError, ConnectionError, TimeoutError)):
         await reading
