@@ -66,12 +66,8 @@ class Page:
     next: Position | None
 
 
-class History(Protocol):
-    """Raw history by tag, the path of a point: "xw1.ac_power".
-
-    Times are ticks. Every sample that was acknowledged is seen, and those that wait for their commit too. An unknown
-    tag has no samples. All methods raise HistoryUnavailable.
-    """
+class RawPages(Protocol):
+    """Raw samples by tag, page by page."""
 
     async def raw(
         self,
@@ -89,6 +85,14 @@ class History(Protocol):
         goes on behind a page of the same request.
         """
         ...
+
+
+class History(RawPages, Protocol):
+    """Raw history by tag, the path of a point: "xw1.ac_power".
+
+    Times are ticks. Every sample that was acknowledged is seen, and those that wait for their commit too. An unknown
+    tag has no samples. All methods raise HistoryUnavailable.
+    """
 
     async def before(self, tag: str, ticks: int) -> Columns:
         """The newest sample older than `ticks`; empty when there is none."""

@@ -113,7 +113,7 @@ class OpcUaServer:
         self._archive = (
             None
             if history is None
-            else Archive(history, editor, event_log, partial(rule_of, default=site.history.record))
+            else Archive(history, editor, event_log, rule=partial(rule_of, default=site.history.record))
         )
         self._archive_start = None if history is None else ArchiveStart(history, clock)
         self._pki = pki

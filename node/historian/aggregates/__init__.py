@@ -1,6 +1,6 @@
 """The standard aggregates of OPC 10000-13 over raw history, and interpolation at given times.
 
-Pure: no clock, no OPC UA library. `reading` drives the engine over a History; everything else does no I/O.
+Pure: no clock, no OPC UA library. `reading` drives the engine over a RawPages; everything else does no I/O.
 """
 
 from node.historian.aggregates.aggregate import Aggregate, ResultType

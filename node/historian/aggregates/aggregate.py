@@ -61,6 +61,34 @@ class Aggregate(Enum):
         """Type of the results' values; a Bad result has none."""
         return _RESULT_TYPES.get(self, ResultType.DOUBLE)
 
+    @property
+    def is_over_time(self) -> bool:
+        """Whether it asks how long a value held, so that a sample which says the same once more changes nothing."""
+        return self in _OVER_TIME
+
+
+_OVER_TIME = frozenset(
+    {
+        Aggregate.INTERPOLATIVE,
+        Aggregate.TIME_AVERAGE,
+        Aggregate.TIME_AVERAGE_2,
+        Aggregate.TOTAL,
+        Aggregate.TOTAL_2,
+        Aggregate.MINIMUM_2,
+        Aggregate.MAXIMUM_2,
+        Aggregate.RANGE_2,
+        Aggregate.DURATION_IN_STATE_ZERO,
+        Aggregate.DURATION_IN_STATE_NON_ZERO,
+        Aggregate.START_BOUND,
+        Aggregate.END_BOUND,
+        Aggregate.DELTA_BOUNDS,
+        Aggregate.DURATION_GOOD,
+        Aggregate.DURATION_BAD,
+        Aggregate.PERCENT_GOOD,
+        Aggregate.PERCENT_BAD,
+        Aggregate.WORST_QUALITY_2,
+    }
+)
 
 _RESULT_TYPES = {
     Aggregate.INTERPOLATIVE: ResultType.SOURCE,

@@ -10,7 +10,7 @@ from node.historian.aggregates.configuration import Configuration
 from node.historian.aggregates.errors import Cancelled
 from node.historian.aggregates.page import page_of
 from node.historian.aggregates.result import BAD_NO_DATA, code
-from node.historian.history import Columns, History
+from node.historian.history import Columns, RawPages
 
 PAGE: Final = 5_000  # samples per slice of work: some milliseconds, so that the event loop stays free
 _GROWTH: Final = 16  # a neighbour is mostly the next sample: begin with a page of 4, and grow when it is not
@@ -32,7 +32,7 @@ class Unusable(NamedTuple):
 
 
 async def pages_around(
-    history: History, tag: str, start: int, *, reverse: bool, span: int, cancelled: Callable[[], bool]
+    history: RawPages, tag: str, start: int, *, reverse: bool, span: int, cancelled: Callable[[], bool]
 ) -> AsyncGenerator[Columns, None]:
     """Growing pages from `start` on in the direction of travel, until far and `span` ticks away, or the end."""
     limit, seen, after = 4, 0, None
@@ -52,7 +52,7 @@ async def pages_around(
 
 
 async def samples_before(
-    history: History,
+    history: RawPages,
     tag: str,
     start: int,
     usable: int,
@@ -85,7 +85,7 @@ async def samples_before(
 
 
 async def first_usable(
-    history: History,
+    history: RawPages,
     tag: str,
     start: int,
     configuration: Configuration,

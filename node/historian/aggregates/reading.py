@@ -21,7 +21,7 @@ from node.historian.aggregates.lookaround import (
 )
 from node.historian.aggregates.result import Result
 from node.historian.aggregates.times import TimeReader
-from node.historian.history import Columns, History
+from node.historian.history import Columns, RawPages
 
 _RESULTS_PER_SLICE: Final = 1_000  # an empty range of many intervals must not hold the event loop either
 _TIMES_PAGE: Final = 16  # samples read for a time that stands alone
@@ -32,7 +32,7 @@ def _never() -> bool:
 
 
 async def processed(
-    history: History,
+    history: RawPages,
     tag: str,
     aggregate: Aggregate,
     *,
@@ -66,7 +66,7 @@ async def processed(
 
 
 async def _in_order_of_time(
-    history: History, tag: str, aggregation: Aggregation, cancelled: Callable[[], bool]
+    history: RawPages, tag: str, aggregation: Aggregation, cancelled: Callable[[], bool]
 ) -> AsyncGenerator[Result, None]:
     given = 0
     pages = _pages(history, tag, aggregation, cancelled)
@@ -88,7 +88,7 @@ async def _in_order_of_time(
 
 
 async def _pages(
-    history: History, tag: str, aggregation: Aggregation, cancelled: Callable[[], bool]
+    history: RawPages, tag: str, aggregation: Aggregation, cancelled: Callable[[], bool]
 ) -> AsyncGenerator[Columns, None]:
     """What matters before the range, the range, and what lies behind it for as long as it is taken."""
     intervals = aggregation.intervals
@@ -112,7 +112,7 @@ async def _pages(
 
 
 async def at_time(
-    history: History,
+    history: RawPages,
     tag: str,
     times: Sequence[int],
     *,
@@ -143,7 +143,7 @@ class _TimeSearch:
 
     def __init__(
         self,
-        history: History,
+        history: RawPages,
         tag: str,
         configuration: Configuration,
         use_simple_bounds: bool,

@@ -113,7 +113,7 @@ class ProcessedRead:
             low, high = sorted((intervals.first, intervals.last))
             annotations = await work.wait(annotation_times(self.archive.editor, self.target.tag, low, high + 1))
         results = processed(
-            self.archive.history,
+            self.archive.over_time if self.aggregate.is_over_time else self.archive.history,
             self.target.tag,
             self.aggregate,
             start=intervals.first,
@@ -158,7 +158,7 @@ class AtTimeRead:
         most = min(self.given + self.most, len(self.times))
         while given < most and not (page and work.spent):
             results = at_time(
-                self.archive.history,
+                self.archive.over_time,
                 self.target.tag,
                 self.times[given : min(given + _TIMES_AT_ONCE, most)],
                 configuration=self.configuration,

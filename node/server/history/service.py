@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from asyncua import ua
 
 from address_space.image import ProcessImage
 from address_space.model import Clock
+from node.historian.to_now import ToNow
 from node.roles import Caller
 from node.server.events import Events
 from node.server.history.archive import Archive
@@ -35,6 +37,7 @@ class HistoryService:
     ) -> None:
         """`events` knows the types and ways of events; without it there is no history of them."""
         found = HistoryNodes(nodes, image, archive.rule)
+        archive = replace(archive, to_now=ToNow(archive.history, image, clock))
         self._reader = HistoryReader(archive, found, clock, events)
         self._updater = HistoryUpdater(archive.editor, found, clock, UpdateAudit(archive.history, auditor))
 

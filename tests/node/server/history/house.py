@@ -61,7 +61,7 @@ MODEL = device_model(
             historize=True,
             record=RecordingRule(every_s=1.0),
         ),  # lies on a line
-        Point("level", "Level", "", DataType.INT32, PointKind.DATA, historize=True),
+        Point("level", "Level", "", DataType.INT32, PointKind.DATA, historize=True, stale_after_s=3600.0),
         Point("note", "Note", "", DataType.STRING, PointKind.DATA, historize=True),
         Point("mode", "Mode", "", DataType.INT32, PointKind.STATE, enumeration=MODES, historize=True),
         Point("heat", "Heat", "", DataType.FLOAT, PointKind.ANALOG, unit="W", range=Range(0, 100), historize=True),

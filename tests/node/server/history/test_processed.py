@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from asyncua import ua
 
-from address_space.model import TICKS_PER_MS, TICKS_PER_S, ticks_from_datetime
+from address_space.model import TICKS_PER_MS, TICKS_PER_S, Batch, ticks_from_datetime
 from node.server.history.processed import AGGREGATES
 from node.server.request import ServiceRefused
 from tests.node.server.history import tables
@@ -155,6 +155,21 @@ async def test_every_node_has_its_own_aggregate_and_none_may_lack_one(house: Hou
     with pytest.raises(ServiceRefused) as refused:
         await house.ask(details(FIVE, FIVE + MINUTE, 0.0, AVERAGE), nodes)
     assert refused.value.status == ua.StatusCodes.BadAggregateListMismatch
+
+
+async def test_a_point_that_does_not_change_has_data_up_to_its_newest_answer(house: House) -> None:
+    slot = house.image.slot("xw1", "level")
+    for minute in range(4):  # every answer but the first says the same, and is not recorded
+        house.image.publish(Batch([slot], [7], [0], FIVE + minute * MINUTE))
+    average = ua.ObjectIds.AggregateFunction_TimeAverage2
+    asked = (FIVE, FIVE + 4 * MINUTE, 60_000.0)
+    found = rows(await one(house, *asked, average, node="xw1.level"), FIVE)
+    # The last answer came at the begin of the last interval, which is partial.
+    assert found == [(60.0 * minute, 7.0, 0x401) for minute in range(3)] + [(180.0, 7.0, 0x405)]
+    later = rows(await one(house, FIVE + 4 * MINUTE, FIVE + 5 * MINUTE, 0.0, average, node="xw1.level"), FIVE)
+    assert later == [(240.0, None, ua.StatusCodes.BadNoData)], "behind the newest answer nobody knows"
+    counts = rows(await one(house, *asked, COUNT, node="xw1.level"), FIVE)
+    assert [value for _, value, _ in counts] == [1, None, None, None], "what was not recorded is not counted"
 
 
 # --- at time
