@@ -23,6 +23,7 @@ from asyncua.crypto.security_policies import (
 )
 
 from address_space.model import Outcome, Value
+from address_space.system import SYSTEM_POINTS
 from node.client_history import HistoryReads
 from node.client_reading import ClientError, NodeGone, Reading, code_of, reading_of, status_text
 from node.server.certificate import split_chain
@@ -51,6 +52,7 @@ _GONE: Final = (
 # How a node writes the codes of an input (`argument_description` of address_space/methods.py).
 _CODES: Final = re.compile(r"Codes: (.+)\.$")
 _CODE: Final = re.compile(r"(-?\d+) (.+)")
+_OWN: Final = frozenset(point.id for point in SYSTEM_POINTS)  # the node's points about each device
 _WRONG_USER: Final = ("BadUserAccessDenied", "BadIdentityTokenRejected", "BadIdentityTokenInvalid")
 
 
@@ -152,7 +154,7 @@ class NodeClient:
     def __init__(self, client: Client, namespaces: tuple[int, int], lost: asyncio.Event) -> None:
         self._client = client
         self._di, self._site = namespaces
-        self.history = HistoryReads(client, self._id)
+        self.history = HistoryReads(client, self._id, self._could_be_recorded)
         self.lost = lost  # set when the connection broke
 
     # --- what there is
@@ -180,6 +182,24 @@ class NodeClient:
         """Names of a device's commands."""
         found = await self._children(self._id(f"{device}.MethodSet"), ua.NodeClass.Method)
         return tuple(path.rpartition(".")[2] for path, _ in found)
+
+    async def readable(self, paths: Sequence[str]) -> frozenset[str]:
+        """Those of the points that have a value to be read; the others are write-only."""
+        return await self._allowing(paths, ua.AccessLevel.CurrentRead)
+
+    async def recorded(self, paths: Sequence[str]) -> frozenset[str]:
+        """Those of the points that have a history."""
+        return await self._allowing(paths, ua.AccessLevel.HistoryRead)
+
+    async def _could_be_recorded(self, path: str) -> bool:
+        """Whether the site file can have a point recorded: one of a device's profile that has a value."""
+        device, _, point = path.partition(".")
+        return point not in _OWN and device in await self.devices() and path in await self.readable([path])
+
+    async def _allowing(self, paths: Sequence[str], access: ua.AccessLevel) -> frozenset[str]:
+        levels = [value.Value for value in await self._read(paths, ua.AttributeIds.AccessLevel)]
+        bit = 1 << access
+        return frozenset(p for p, level in zip(paths, levels, strict=True) if level is not None and level.Value & bit)
 
     async def describe(self, points: Sequence[tuple[str, str]]) -> tuple[RemotePoint, ...]:
         """Units and texts of points."""
@@ -222,11 +242,13 @@ class NodeClient:
                 if isinstance(result, ua.StatusCode) and not result.is_good():
                     raise ClientError(f"{path} cannot be watched: {result.name}")
 
-    async def _read(self, paths: Sequence[str]) -> list[ua.DataValue]:
+    async def _read(
+        self, paths: Sequence[str], attribute: ua.AttributeIds = ua.AttributeIds.Value
+    ) -> list[ua.DataValue]:
         found: list[ua.DataValue] = []
         for start in range(0, len(paths), _CHUNK):
             ids = [self._id(path) for path in paths[start : start + _CHUNK]]
-            found += await self._client.uaclient.session.read_attributes(ids, ua.AttributeIds.Value)
+            found += await self._client.uaclient.session.read_attributes(ids, attribute)
         return found
 
     async def _values(self, paths: Sequence[str]) -> list[Any]:

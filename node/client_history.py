@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from asyncua import Client, ua
@@ -15,15 +15,22 @@ PAGE: Final = 10_000
 # Intervals and times of one request; a server has its own limits above these.
 _INTERVALS: Final = 10_000
 _TIMES: Final = 10_000
+_NONE: Final = "BadHistoryOperationUnsupported"  # no history is kept of the point
 _NO_BOUND: Final = ua.StatusCodes.BadBoundNotFound
 
 
 class HistoryReads:
     """HistoryRead of a session, one point at a time. Times are ticks; all raise ClientError and ua.UaError."""
 
-    def __init__(self, client: Client, node_id: Callable[[str], ua.NodeId]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        node_id: Callable[[str], ua.NodeId],
+        could_be_recorded: Callable[[str], Awaitable[bool]],
+    ) -> None:
         self._client = client
         self._node_id = node_id
+        self._could_be_recorded = could_be_recorded
 
     async def raw(self, path: str, start: int, end: int) -> AsyncIterator[Reading]:
         """Recorded samples from `start` to `end` in time order.
@@ -68,7 +75,8 @@ class HistoryReads:
         while True:
             result = await node.history_read(details, more)
             if not result.StatusCode.is_good():
-                raise ClientError(_no_history(path, result.StatusCode.name))
+                status = result.StatusCode.name
+                raise ClientError(await self._not_recorded(path) if status == _NONE else _no_history(path, status))
             data: Any = result.HistoryData
             for value in data.DataValues or ():
                 yield value
@@ -76,12 +84,14 @@ class HistoryReads:
             if not more:
                 return
 
+    async def _not_recorded(self, path: str) -> str:
+        advice = "; `historize: true` at that point of a device changes that"
+        return f"{path} is not recorded{advice if await self._could_be_recorded(path) else ''}"
+
 
 def _no_history(path: str, status: str) -> str:
     if status == "BadNodeIdUnknown":
         return f"there is no point {path!r}; `gridnode watch` shows what there is"
-    if status == "BadHistoryOperationUnsupported":
-        return f"{path} is not recorded; `historize: true` at that point of a device changes that"
     if status == "BadAggregateInvalidInputs":
         return f"{path} has values that this aggregate is not made for"
     return f"{path} has no such history here: {status}"

@@ -18,7 +18,9 @@ from node.client_reading import NodeGone
 
 
 def history(
-    points: Annotated[list[str], typer.Argument(help="Points, for example xw1.ac_power.")],
+    points: Annotated[
+        list[str], typer.Argument(help="Points: xw1.ac_power; 'xw1.*', '*.ac_power': those that are recorded.")
+    ],
     last: Annotated[str | None, typer.Option(help="How far back, 5m, 2h; 5m by default.", show_default=False)] = None,
     start: Annotated[
         str | None, typer.Option("--from", help="Start: 2026-11-21T10:00, local unless it says its offset.")
@@ -74,7 +76,7 @@ async def _from_node(where: Where, points: Sequence[str], request: HistoryReques
     try:
         async with session(where) as client:
             source = NodeSource(client)
-            await give(source, await source.describe(points), request, output)
+            await give(source, await source.describe(await source.find(points)), request, output)
     except NodeGone as error:
         if where.url is not None:
             raise
@@ -88,4 +90,4 @@ async def _from_file(
     site, journal = opened(path, file)
     with journal:
         source = JournalSource(journal, site)
-        await give(source, await source.describe(points), request, output)
+        await give(source, await source.describe(await source.find(points)), request, output)

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from types import TracebackType
 from typing import Final
 
 from rich.console import Console
@@ -17,7 +18,7 @@ from address_space.model import ticks_to_datetime
 from node.cli.connect import ReaderGone, put
 from node.cli.history_request import HistoryRequest
 from node.cli.history_source import Source
-from node.cli.sample_file import CsvFile, ParquetFile, SampleFile, arrow, replacing
+from node.cli.sample_file import CsvFile, ParquetFile, SampleFile, arrow, check_target, replacing, writing
 from node.cli.times import shown
 from node.cli.values import value_text
 from node.client import RemotePoint
@@ -75,10 +76,12 @@ def check_output(output: Output) -> None:
     """Find out before anything is read whether the output can be made. Raises ClientError."""
     if output.format is Format.PARQUET:
         arrow()
+    if output.file is not None:
+        check_target(output.file, overwrite=output.overwrite)
 
 
 async def give(source: Source, points: Sequence[RemotePoint], request: HistoryRequest, output: Output) -> None:
-    """Read the points one after the other and put them out. Raises ClientError, ReaderGone, OSError."""
+    """Read the points one after the other and put them out. Raises ClientError, ReaderGone."""
     if output.format is Format.TEXT:
         await _print(source, points, request)
     elif output.file is None:
@@ -87,16 +90,42 @@ async def give(source: Source, points: Sequence[RemotePoint], request: HistoryRe
     else:
         with ExitStack() as stack:
             part = stack.enter_context(replacing(output.file, overwrite=output.overwrite))
-            file = stack.enter_context(_made(part, output, stack))
+            file = stack.enter_context(_Written(output.file, output, part))
             advance = stack.enter_context(_progress(len(points), request))
             count = await _export(file, source, points, request, advance)
         print(f"{output.file}: {count} {'row' if count == 1 else 'rows'}", file=sys.stderr)
 
 
-def _made(part: Path, output: Output, stack: ExitStack) -> SampleFile:
-    if output.format is Format.PARQUET:
-        return ParquetFile(arrow(), part, ticks=output.ticks)
-    return CsvFile(stack.enter_context(part.open("w", encoding="utf-8", newline="")), ticks=output.ticks)
+class _Written:
+    """The file that is written while its samples are read: an error of the disk is told apart from one of reading."""
+
+    def __init__(self, target: Path, output: Output, part: Path) -> None:
+        """Begin the file `part`, which errors call `target`. Raises ClientError."""
+        self._target = target
+        self._open = ExitStack()
+        with writing(target):
+            self._file = self._open.enter_context(self._made(part, output))
+
+    def _made(self, part: Path, output: Output) -> SampleFile:
+        if output.format is Format.PARQUET:
+            return ParquetFile(arrow(), part, ticks=output.ticks)
+        stream = self._open.enter_context(part.open("w", encoding="utf-8", newline=""))
+        return CsvFile(stream, ticks=output.ticks)
+
+    def __enter__(self) -> _Written:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write what is left. Raises ClientError."""
+        with writing(self._target):
+            self._open.__exit__(kind, error, trace)
+
+    def write(self, path: str, readings: Sequence[Reading]) -> None:
+        """See `SampleFile.write`. Raises ClientError."""
+        with writing(self._target):
+            self._file.write(path, readings)
 
 
 class _Stdout:

@@ -12,6 +12,7 @@ from address_space.history_configuration import stepped
 from address_space.model import DeviceModel, Point, PointKind, Value, is_bad, ticks_to_datetime
 from address_space.system import bus_model, node_model, sink_model
 from address_space.units import UNITS
+from node.cli.points import fits, fitting, is_pattern
 from node.cli.values import texts_of
 from node.client import NodeClient, RemotePoint
 from node.client_reading import ClientError, Reading
@@ -27,6 +28,10 @@ _SHOWN: Final = 12  # points that are named when one is not there
 
 class Source(Protocol):
     """History by path. Times are ticks; all raise ClientError, the file's HistoryUnavailable too."""
+
+    async def find(self, words: Sequence[str]) -> Sequence[str]:
+        """Paths that the words name, or that are recorded and fit them as patterns; each once."""
+        ...
 
     async def describe(self, paths: Sequence[str]) -> Sequence[RemotePoint]:
         """Units and texts of points."""
@@ -53,6 +58,13 @@ class NodeSource:
         self.raw, self.processed = client.history.raw, client.history.processed
         self.at_time = client.history.at_time
 
+    async def find(self, words: Sequence[str]) -> Sequence[str]:
+        """See `Source.find`."""
+        patterns = [word for word in words if is_pattern(word)]
+        there = [path for path, _ in await fitting(self._client, patterns)] if patterns else []
+        recorded = await self._client.recorded(there) if there else frozenset()
+        return _expanded(words, [path for path in there if path in recorded])
+
     async def describe(self, paths: Sequence[str]) -> Sequence[RemotePoint]:
         """See `Source.describe`."""
         return await self._client.describe([(path, path) for path in paths])
@@ -65,6 +77,10 @@ class JournalSource:
         self._file = file
         self._models = _models(site) if site is not None else {}
         self._rule = site.history.record if site is not None else None
+
+    async def find(self, words: Sequence[str]) -> Sequence[str]:
+        """See `Source.find`."""
+        return _expanded(words, self._file.tags())
 
     async def describe(self, paths: Sequence[str]) -> Sequence[RemotePoint]:
         """See `Source.describe`."""
@@ -148,6 +164,17 @@ class JournalSource:
 def _models(site: Site) -> Mapping[str, DeviceModel]:
     own = {bus.id: bus_model() for bus in site.buses} | {sink.id: sink_model() for sink in site.sinks}
     return {device.id: device.model for device in site.devices} | own | {"node": node_model()}
+
+
+def _expanded(words: Sequence[str], recorded: Sequence[str]) -> Sequence[str]:
+    """The words, each pattern replaced by what is recorded and fits it. Raises ClientError when that is nothing."""
+    found: dict[str, None] = {}
+    for word in words:
+        paths = [path for path in recorded if fits(path, word)] if is_pattern(word) else [word]
+        if not paths:
+            raise ClientError(f"nothing that fits {word!r} is recorded")
+        found |= dict.fromkeys(paths)
+    return list(found)
 
 
 def _some(path: str, tags: Sequence[str]) -> str:

@@ -47,19 +47,47 @@ class SampleFile(Protocol):
 
 
 @contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What the disk refuses is a ClientError that names `path`: it is not the node that failed."""
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ClientError(f"{path} cannot be written: {reason}") from error
+
+
+def check_target(path: Path, *, overwrite: bool) -> None:
+    """Raises ClientError when `path` could not be written: no folder, or a file that is there and not to be replaced."""
+    folder, reason = path.parent, ""
+    with writing(path):
+        if not folder.exists():
+            reason = f"there is no folder {folder}"
+        elif not folder.is_dir():
+            reason = f"{folder} is a file, not a folder"
+        elif path.is_dir():
+            reason = "it is a folder"
+        elif path.exists() and not overwrite:
+            raise ClientError(f"{path} is there already; --overwrite replaces it")
+        elif not os.access(folder, os.W_OK | os.X_OK):
+            reason = f"you may not write in the folder {folder}"
+    if reason:
+        raise ClientError(f"{path} cannot be written: {reason}")
+
+
+@contextmanager
 def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """A path to write to, which becomes `path` at the end; after an error or Ctrl-C there is neither.
 
-    Raises ClientError when `path` is there already, and OSError.
+    Raises ClientError as `check_target` does, and when the disk refuses.
     """
-    if path.exists() and not overwrite:
-        raise ClientError(f"{path} is there already; --overwrite replaces it")
+    check_target(path, overwrite=overwrite)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield part
-        with part.open("rb") as written:
-            os.fsync(written.fileno())
-        part.replace(path)
+        with writing(path):
+            with part.open("rb") as written:
+                os.fsync(written.fileno())
+            part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 

@@ -8,7 +8,6 @@ import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from fnmatch import fnmatchcase
 from typing import Annotated, Final
 
 import typer
@@ -19,6 +18,7 @@ from rich.text import Text
 
 from node.cli.connect import Access, ReaderGone, UrlOption, UserOption, Where, put, run_client
 from node.cli.options import PasswordFile, SiteOption
+from node.cli.points import fits, fitting
 from node.cli.times import shown
 from node.cli.values import style, value_text
 from node.client import NodeClient, RemotePoint
@@ -43,7 +43,8 @@ def watch(
 ) -> None:
     """Show points live: a table on a terminal, else a line for each change. Ends with Ctrl-C.
 
-    Points of buses, sinks and the node, too: rs485.utilisation, node.sessions. A node that goes away is waited for.
+    Points of buses, sinks and the node, too: rs485.utilisation, node.sessions. Write-only points are left out. A node
+    that goes away is waited for.
     """
     run_client(_watch(Where(site, url, user, password_file), patterns or []))
 
@@ -71,25 +72,25 @@ async def _watch(where: Where, patterns: Sequence[str]) -> None:
 
 
 async def _find(client: NodeClient, patterns: Sequence[str]) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    matched: set[str] = set()
-    devices = await client.devices()
-    for owner in (*devices, *await client.others()) if patterns else devices:
-        if patterns and not any(fnmatchcase(owner, pattern.partition(".")[0]) for pattern in patterns):
-            continue
-        points = await client.points(owner)
-        if not patterns:
-            found += points[:_FIRST]
-            continue
-        for path, label in points:
-            fitting = [pattern for pattern in patterns if fnmatchcase(path, pattern) or fnmatchcase(owner, pattern)]
-            matched.update(fitting)
-            if fitting:
-                found.append((path, label))
+    """Path and label of what is shown: what cannot be read is left out, and an error only where it is named."""
+    if not patterns:
+        found: list[tuple[str, str]] = []
+        for device in await client.devices():
+            found += (await _readable(client, await client.points(device)))[:_FIRST]
+        return found
+    found = await fitting(client, patterns)
+    shown = await _readable(client, found)
     for pattern in patterns:
-        if pattern not in matched:
-            raise ClientError(f"no point fits {pattern!r}; `gridnode watch` without words shows some of each device")
-    return found
+        if not any(fits(path, pattern) for path, _ in shown):
+            is_one = any(path == pattern for path, _ in found)
+            what = f"{pattern} is write-only" if is_one else f"what fits {pattern!r} is write-only"
+            raise ClientError(f"{what}: there is no value to be watched")
+    return shown
+
+
+async def _readable(client: NodeClient, points: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    readable = await client.readable([path for path, _ in points])
+    return [entry for entry in points if entry[0] in readable]
 
 
 # --- what is shown -------------------------------------------------------------------------------------------

@@ -136,6 +136,19 @@ def test_watch_shows_buses_and_the_node_too(at_plant: Prompt) -> None:
     assert "no point fits 'gw.nothing'" in at_plant("watch", "gw.nothing", code=1)
 
 
+def test_watch_leaves_out_what_can_only_be_written_unless_it_is_named(at_plant: Prompt) -> None:
+    watching = at_plant.start("watch", "xw1.*", "gw.utilisation", "node")
+    try:
+        shown = read_until(watching, r"  node\.journal_samples  \d+  Good$")
+        assert "xw1.ac_power" in shown
+        assert "force_charger_state" not in shown
+    finally:
+        watching.kill()
+        watching.communicate()
+    assert "xw1.force_charger_state is write-only" in at_plant("watch", "xw1.force_charger_state", code=1)
+    assert "what fits '*.force_charger_state' is write-only" in at_plant("watch", "*.force_charger_state", code=1)
+
+
 def test_watch_ends_quietly_when_its_reader_has_enough(at_plant: Prompt) -> None:
     with at_plant.start("watch", "xw1.device_name", stderr=subprocess.PIPE) as watching:
         assert watching.stdout is not None
@@ -190,8 +203,18 @@ def test_history_is_in_time_order_and_local_time(at_plant: Prompt) -> None:
     assert re.fullmatch(r"[-:. \d]+[+-]\d\d:\d\d +-?[\d.]+ W  Good", lines[-1]), lines[-1]
     assert "nothing was recorded" in at_plant("history", "xw1.ac_power", "--from", "2001-01-01", "--to", "2001-01-02")
     assert "there is no point 'xw1.nothing'" in at_plant("history", "xw1.nothing", code=1)
-    assert "xw1.requests is not recorded" in at_plant("history", "xw1.requests", code=1)
+    assert at_plant("history", "xw1.requests", code=1).endswith("xw1.requests is not recorded\n")
+    assert at_plant("history", "node.journal_state", code=1).endswith("node.journal_state is not recorded\n")
+    assert at_plant("history", "xw1.force_charger_state", code=1).endswith("force_charger_state is not recorded\n")
+    assert "not recorded; `historize: true`" in at_plant("history", "xw1.charge_mode", code=1)
     assert re.search(r" %  Good$", at_plant("history", "gw.utilisation"))
+
+
+def test_history_takes_patterns_for_what_is_recorded(at_plant: Prompt) -> None:
+    said = at_plant("history", "xw?.connection", "xw1.ac_power", "--last", "1s")
+    assert {line.split()[0] for line in said.splitlines()} == {"xw1.connection", "xw2.connection", "xw1.ac_power"}
+    assert "nothing that fits '*.requests' is recorded" in at_plant("history", "*.requests", code=1)
+    assert "no point fits 'xw9.*'" in at_plant("history", "xw9.*", code=1)
 
 
 def test_history_of_a_point_that_did_not_change_shows_what_held(at_plant: Prompt) -> None:

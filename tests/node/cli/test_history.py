@@ -4,6 +4,7 @@ import asyncio
 import csv
 import json
 import math
+import resource
 import sys
 from array import array
 from datetime import UTC, datetime
@@ -87,6 +88,14 @@ def test_aggregates_and_values_at_times_need_no_node(at_journal: Gridnode) -> No
     assert [line.split()[2:] for line in at.splitlines()] == [["20", "W", "Good"], ["10", "W", "Good,", "interpolated"]]
     (worst,) = history(at_journal, *words[:-2], "--aggregate", "WorstQuality").splitlines()
     assert worst.split()[2] == "BadNoCommunication"
+
+
+def test_patterns_name_what_the_file_has(at_journal: Gridnode) -> None:
+    for words in (("xw1.*",), ("xw1",), ("xw1.connection", "*")):
+        said = history(at_journal, *words, "--from", BEGIN)
+        assert {line.split()[0] for line in said.splitlines()} == {"xw1.ac_power", "xw1.connection", "xw1.mixed"}, words
+    assert history(at_journal, "*.connection", "xw1.connection", "--from", BEGIN).count("Online (1)") == 1
+    assert "nothing that fits 'xw2.*' is recorded" in history(at_journal, "xw2.*", code=1)
 
 
 def test_several_points_have_their_names_in_front(at_journal: Gridnode) -> None:
@@ -177,6 +186,40 @@ def test_a_file_that_is_there_is_kept_unless_it_may_be_replaced(at_journal: Grid
     assert file.read_text() == "dear\n"
     history(at_journal, *words, "--overwrite")
     assert "Good" in file.read_text()
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
+def test_a_file_that_cannot_be_made_is_named_before_anything_is_read(
+    gridnode: Gridnode, tmp_path: Path, name: str
+) -> None:
+    nowhere = tmp_path / "no" / name
+    said = history(gridnode, "xw1.ac_power", "-o", str(nowhere), code=1)  # there is no journal, either
+    assert said == f"gridnode: {nowhere} cannot be written: there is no folder {nowhere.parent}\n"
+    (tmp_path / "no").write_text("")
+    said = history(gridnode, "xw1.ac_power", "-o", str(nowhere), code=1)
+    assert said == f"gridnode: {nowhere} cannot be written: {nowhere.parent} is a file, not a folder\n"
+    (tmp_path / name).mkdir()
+    said = history(gridnode, "xw1.ac_power", "-o", str(tmp_path / name), "--overwrite", code=1)
+    assert "cannot be written: it is a folder" in said
+
+
+@pytest.mark.parametrize("ending", [Format.CSV, Format.PARQUET])
+async def test_a_disk_that_refuses_names_the_file_that_was_asked_for(tmp_path: Path, ending: Format) -> None:
+    path = journal_of(tmp_path, {"a.b": [(n, math.sin(n), 0) for n in range(30_000)]})
+    file = tmp_path / f"out.{ending}"
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with JournalFile(path) as journal:
+        source = JournalSource(journal, None)
+        points = await source.describe(["a.b"])
+        request = HistoryRequest(NOW, NOW + 100 * S)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, old[1]))
+        try:
+            with pytest.raises(ClientError) as refused:
+                await give(source, points, request, Output(ending, file, ticks=False, overwrite=False))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    assert str(refused.value) == f"{file} cannot be written: File too large"
+    assert [one.name for one in tmp_path.glob("*out*")] == []
 
 
 def test_without_pyarrow_it_is_said_what_to_install(
