@@ -14,6 +14,7 @@ from node.historian.journal import Journal
 from node.historian.writer import DATA_LOST
 from tests.fake_clock import START, FakeClock
 from tests.node.historian.plant import record, recording, rows, whole
+from tests.node.historian.test_retention import fill, keeping
 
 TAG = "xw1.power"
 
@@ -223,3 +224,19 @@ async def test_a_broken_page_costs_what_was_on_it(tmp_path: Path, clock: FakeClo
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()
+
+
+async def test_room_is_made_on_a_full_disk_though_the_log_cannot_be_brought_into_the_file(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_connection: sqlite3.Connection, *, give_back: bool) -> None:
+        raise sqlite3.OperationalError(f"database or disk is full, give_back is {give_back}")
+
+    async with keeping(tmp_path / "history.db", clock) as (image, journal, keeper):
+        await fill(image, journal, clock, 4)
+        monkeypatch.setattr("node.historian.keeper.settle", full)
+        keeper.disk_full()
+        await keeper.look()
+        assert keeper.deleted.samples > 0
+        record(image, "text", clock.now(), "more")
+        assert await journal.flush()
