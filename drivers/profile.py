@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
@@ -326,7 +327,9 @@ def _override(profile: Profile, overrides: Mapping[str, PointOverride], problems
         path = f"points.{point_id}"
         position = profile.model.index.get(point_id)
         if position is None:
-            problems.append(Problem(_ORIGIN, 0, path, f"{profile.id} has no such point"))
+            near = get_close_matches(point_id, profile.model.index, 1)
+            guess = f"; did you mean {near[0]}?" if near else ""
+            problems.append(Problem(_ORIGIN, 0, path, f"{profile.id} has no such point{guess}"))
             continue
         point = points[position]
         if override.range is not None and point.kind not in (PointKind.ANALOG, PointKind.COUNTER, PointKind.DATA):

@@ -35,7 +35,9 @@ def _sink(draft: Draft, sink_id: str, entry: SinkEntry) -> InfluxConfig | None:
         draft.add(path, "the id `node` is the node's own")
     for kind in ("buses", "devices"):
         if sink_id in getattr(draft.file, kind):
-            draft.add(path, f"{sink_id} stands under {kind}, too; the ids of all three are NodeIds and stand once")
+            draft.add(
+                path, f"{sink_id} stands under {kind}, too; ids of buses, devices and sinks are NodeIds and stand once"
+            )
     _check_url(draft, sink_id, entry)
     if entry.timeout > _TIMEOUT_MAX_S:
         draft.add((*path, "timeout"), f"must be at most 5m; it is {entry.timeout:g}s")

@@ -30,7 +30,10 @@ def history(
         str | None, typer.Option(help="Aggregate of OPC UA: TimeAverage2, Maximum, ...", show_default=False)
     ] = None,
     interval: Annotated[
-        str | None, typer.Option(help="Of the aggregate: 1h; the whole time by default.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Of the aggregate: 1h; else the whole time. With --last at whole hours, UTC.", show_default=False
+        ),
     ] = None,
     at: Annotated[
         list[str] | None, typer.Option(help="Value at a time; may be given several times.", show_default=False)

@@ -23,7 +23,7 @@ from node.cli.times import shown
 from node.cli.values import value_text
 from node.client import RemotePoint
 from node.client_reading import Reading, status_text
-from node.historian.aggregates import ResultType
+from node.historian.aggregates import Aggregate, ResultType
 
 _BATCH: Final = 1_000  # samples between two looks at the progress
 # Information bits of a status that say so (OPC 10000-4 section 7.39.1): how the value came to be.
@@ -210,15 +210,20 @@ def _line(point: RemotePoint, reading: Reading, request: HistoryRequest) -> str:
     elif request.has_units:
         text = value_text(reading.value, point.unit, point.texts)
     else:
-        text = value_text(reading.value, "ms" if _is_duration(request) else "")
+        text = value_text(reading.value, _unit(request.aggregate))
     # A point is recorded when it changes: what it was at the start may have been written long before.
     is_older = aggregate is None and not request.times and reading.ticks is not None and reading.ticks < request.start
     held = "  (older; it held at the start)" if is_older else ""
     return f"{shown(reading.ticks)}  {text:>20}  {_status(reading.status)}{held}"
 
 
-def _is_duration(request: HistoryRequest) -> bool:
-    return request.aggregate is not None and request.aggregate.result_type is ResultType.DURATION
+def _unit(aggregate: Aggregate | None) -> str:
+    """The unit of results that are not in the point's."""
+    if aggregate is None:
+        return ""
+    return (
+        "%" if aggregate.value.startswith("Percent") else "ms" if aggregate.result_type is ResultType.DURATION else ""
+    )
 
 
 def _status(status: int) -> str:

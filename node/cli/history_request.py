@@ -62,7 +62,10 @@ def requested(
     step = 0 if interval is None else round(duration_s(interval) * 1000) * TICKS_PER_MS
     if interval is not None and step <= 0:
         raise ValueError("--interval is 1ms or longer")
-    return HistoryRequest(ticks_from_datetime(since), ticks_from_datetime(until), _aggregate(name), step)
+    first = ticks_from_datetime(since)
+    if step and start is None:
+        first -= first % step  # whole intervals of UTC: 10:00, 10:10; what was said by --from stays as it is
+    return HistoryRequest(first, ticks_from_datetime(until), _aggregate(name), step)
 
 
 def _aggregate(name: str | None) -> Aggregate | None:

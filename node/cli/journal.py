@@ -127,7 +127,10 @@ def stats(
     site: SiteOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Count what the journal holds: samples, bytes, times, the largest points, and how far each sink is."""
+    """Count what the journal holds: samples, bytes, times of samples, the largest points, and how far each sink is.
+
+    In quarantine is what lies there now; a sink's point `quarantined` counts what it refused since the node started.
+    """
     with explained():
         found, source = opened(site, file)
         with source:
@@ -172,9 +175,12 @@ def _print_stats(path: Path, counts: Statistics, sinks: Sequence[_SinkUse], top:
     for sink in sinks:
         age = f" since {shown(sink.oldest)}" if sink.oldest is not None else ""
         note = "" if sink.configured else "  (not in the site file)"
-        print(f"sink        {sink.id}: about {sink.waiting} samples wait{age}, {sink.quarantined} in quarantine{note}")
+        held = f"{sink.quarantined} refused ones lie in quarantine now"
+        print(f"sink        {sink.id}: about {sink.waiting} samples wait{age}, {held}{note}")
     if top and counts.points:
-        print(f"\n{'point':40} {'samples':>12} {'bytes':>12}  newest")
+        which = "all points" if top >= len(counts.points) else f"{top} of {len(counts.points)} points"
+        print(f"\n{which}, those with the most bytes first:")
+        print(f"{'point':40} {'samples':>12} {'bytes':>12}  newest sample")
     for point, amount in _largest(counts, top):
         print(f"{point:40} {amount.samples:>12} {amount.bytes:>12}  {shown(amount.newest)}")
 

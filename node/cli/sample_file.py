@@ -57,7 +57,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
-    """Raises ClientError when `path` could not be written: no folder, or a file that is there and not to be replaced."""
+    """Raises ClientError when `path` could not be written: there is no folder, or a file that is not to be replaced."""
     folder, reason = path.parent, ""
     with writing(path):
         if not folder.exists():

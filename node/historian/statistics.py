@@ -103,12 +103,16 @@ def _add_frame(found: Statistics, paths: dict[int, str], row: Any) -> None:
         return
     found.frames.add(n, len(data), first, last)
     try:
-        tags = Counter(Frame(data).tags)
+        frame = Frame(data)
+        ticks = frame.columns().ticks
     except (FrameDamaged, TypeError):
         found.damaged += 1
         return
-    for tag, count in tags.items():
-        _point(found, paths, tag).add(count, len(data) * count // n, first, last, rows=0)
+    low = 0
+    for tag, count in Counter(frame.tags).items():  # in the order of `tags`
+        times = ticks[low : low + count]
+        low += count
+        _point(found, paths, tag).add(count, len(data) * count // n, min(times), max(times), rows=0)
 
 
 def _are_numbers(*cells: object) -> bool:

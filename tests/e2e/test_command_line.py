@@ -227,7 +227,8 @@ def test_history_gives_aggregates_values_at_times_and_files(at_plant: Prompt, tm
     words = ("history", "xw1.ac_power", "--last", "60s", "--aggregate", "timeaverage2")
     (average,) = at_plant(*words).splitlines()
     assert re.search(r" -?[\d.]+ W  \w+, calculated", average), average
-    assert len(at_plant(*words, "--interval", "10s").splitlines()) == 6
+    # From a whole interval on, up to now: one of them is cut by the end.
+    assert len(at_plant(*words, "--interval", "10s").splitlines()) in (6, 7)
     newest = at_plant("history", "xw1.ac_power").splitlines()[-1]
     (same,) = at_plant("history", "xw1.ac_power", "--at", newest[:29]).splitlines()
     assert same == newest

@@ -112,7 +112,10 @@ def test_a_bucket_of_1x_may_name_its_retention_policy(tmp_path: Path) -> None:
         ("    batch_lines: 0", "7: sinks.central.batch_lines: must be greater than or equal to 1"),
         ("    replay_rate: 0", "7: sinks.central.replay_rate: must be greater than or equal to 1"),
         ("  node: {type: influx, url: 'http://a', bucket: b}", "7: sinks.node: the id `node` is the node's own"),
-        ("  xw1: {type: influx, url: 'http://a', bucket: b}", "7: sinks.xw1: xw1 stands under devices, too"),
+        (
+            "  xw1: {type: influx, url: 'http://a', bucket: b}",
+            "7: sinks.xw1: xw1 stands under devices, too; ids of buses, devices and sinks are NodeIds and stand once",
+        ),
         ("  gw1: {type: influx, url: 'http://a', bucket: b}", "7: sinks.gw1: gw1 stands under buses, too"),
         ("  b: {type: mqtt, url: 'http://a', bucket: b}", "7: sinks.b.type: must be influx; it is 'mqtt'"),
         ("  b: {type: influx, bucket: b}", "7: sinks.b.url: is missing"),

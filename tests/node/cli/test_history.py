@@ -4,6 +4,7 @@ import asyncio
 import csv
 import json
 import math
+import re
 import resource
 import sys
 from array import array
@@ -16,7 +17,7 @@ import pytest
 
 from address_space.model import Value
 from node.cli.history_output import Format, Output, give
-from node.cli.history_request import HistoryRequest
+from node.cli.history_request import HistoryRequest, requested
 from node.cli.history_source import JournalSource
 from node.cli.sample_file import ParquetFile, arrow, replacing
 from node.client_reading import ClientError, Reading
@@ -96,6 +97,24 @@ def test_patterns_name_what_the_file_has(at_journal: Gridnode) -> None:
         assert {line.split()[0] for line in said.splitlines()} == {"xw1.ac_power", "xw1.connection", "xw1.mixed"}, words
     assert history(at_journal, "*.connection", "xw1.connection", "--from", BEGIN).count("Online (1)") == 1
     assert "nothing that fits 'xw2.*' is recorded" in history(at_journal, "xw2.*", code=1)
+
+
+def test_intervals_back_from_now_begin_at_whole_ones() -> None:
+    for last in ("1h", None):
+        request = requested(last, None, None, "Average", "10m", [])
+        assert request.start % (600 * S) == 0
+        assert request.end - request.start >= (300 if last is None else 3600) * S
+        assert request.end - request.start < (900 if last is None else 4200) * S
+    start, end = "2026-06-30T00:03:00+00:00", "2026-06-30T01:05:00+00:00"
+    assert requested(None, start, end, "Average", "10m", []).start == NOW + 180 * S  # as it was said
+    assert requested("1h", None, end, "Average", "10m", []).start == NOW
+    assert requested("1h", None, end, "Average", None, []).start == NOW + 300 * S
+
+
+def test_percentages_have_their_sign(at_journal: Gridnode) -> None:
+    words = ("xw1.ac_power", "--from", BEGIN, "--to", "2026-06-30T00:00:10+00:00")
+    assert re.search(r"  [\d.]+ %  ", history(at_journal, *words, "--aggregate", "PercentGood"))
+    assert re.search(r"  [\d.]+ ms  ", history(at_journal, *words, "--aggregate", "DurationGood"))
 
 
 def test_several_points_have_their_names_in_front(at_journal: Gridnode) -> None:
@@ -327,6 +346,26 @@ def test_stats_tell_size_times_and_the_largest_points(journal: partial[str]) -> 
     said = journal("stats")
     assert "12 of 3 points" in said
     assert "xw1.connection" in said
+
+
+def test_stats_have_the_times_of_each_point_in_a_frame_of_many(gridnode: Gridnode) -> None:
+    state = gridnode.site.parent / "state"
+    state.mkdir()
+    writer = Writer(state / "history.db")
+    rows = [("a.late", 2000), ("a.early", 0), ("a.early", 1000), ("a.early", 500)]
+    writer.append(
+        [tag for tag, _ in rows], array("q", [NOW + ms * MS for _, ms in rows]), [1.0] * 4, array("I", [0] * 4)
+    )
+    writer.connection.close()
+    found = json.loads(gridnode.on_site("journal", "stats", "--json").output)
+    assert {one["point"]: (one["oldest"][17:], one["newest"][17:]) for one in found["largest"]} == {
+        "a.early": ("00.000Z", "01.000Z"),
+        "a.late": ("02.000Z", "02.000Z"),
+    }
+    said = gridnode.on_site("journal", "stats").output
+    assert "all points, those with the most bytes first:" in said
+    assert "newest sample" in said
+    assert "1 of 2 points, those with" in gridnode.on_site("journal", "stats", "--top", "1").output
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,12 @@ def waiting(run: Run) -> int:
     return int(sink["waiting"])
 
 
+def test_stats_count_what_is_in_quarantine_now(run: Run) -> None:
+    assert "central: about 0 samples wait, 4 refused ones lie in quarantine now\n" in run("stats")
+    run("quarantine", "drop", "central", "2")
+    assert "3 refused ones lie in quarantine now\n" in run("stats")
+
+
 def test_a_sink_is_set_back_to_a_time(run: Run) -> None:
     assert waiting(run) == 0
     said = run("replay", "central", "--from", "2026-06-30T00:01:00+00:00")

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from address_space.model import ticks_from_datetime
+from drivers.duration import duration_s
 from node.cli.times import iso_utc, moment, period, shown
 
 NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
@@ -71,3 +72,18 @@ def test_a_wrong_period_is_said(last: str | None, start: str | None, end: str | 
 )
 def test_a_time_of_a_file_is_utc_with_as_many_digits_as_it_has(ticks: int, text: str) -> None:
     assert iso_utc(ticks) == text
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("1d", 86_400.0), ("5min", 300.0), ("5m", 300.0), ("100ms", 0.1)])
+def test_all_units_of_durations_are_taken(text: str, seconds: float) -> None:
+    assert duration_s(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "ends"),
+    [("2w", "2h, 1d; 14d works"), ("1.5 w", "; 10.5d works"), ("5", "5m (or 5min), 2h, 1d"), ("2y", "2h, 1d")],
+)
+def test_what_is_no_duration_is_told_the_units(text: str, ends: str) -> None:
+    with pytest.raises(ValueError, match="is no duration") as refused:
+        duration_s(text)
+    assert str(refused.value).endswith(ends)
