@@ -57,9 +57,13 @@ class TooBig:
 
 @dataclass(frozen=True, slots=True)
 class Misconfigured:
-    """Address, credentials, certificate or database are not right; a sentence for people, without secrets."""
+    """Address, credentials, certificate or database are not right; a sentence for people, without secrets.
+
+    `answered` when the other side said so itself.
+    """
 
     reason: str
+    answered: bool = False
 
 
 Answer = Stored | Retry | Poison | TooBig | Misconfigured
@@ -88,6 +92,11 @@ class SinkConfig:
     batch_lines: int = 5_000
     batch_bytes: int = 2_000_000
     read_back: bool = False  # history older than the journal is read from here
+
+    @property
+    def target(self) -> str:
+        """What it is and where, for people: without secrets."""
+        return self.type
 
 
 class Sink(Protocol):

@@ -15,15 +15,16 @@ from influxdb_client.service.write_service import WriteService
 
 from node.historian.feed import Portion
 from node.sinks.base import Answer, Lines, Misconfigured, Poison, Retry, SinkConfig, TooBig
-from node.sinks.influx_answer import judge
 from node.sinks.influx_config import Api, InfluxConfig
-from node.sinks.influx_http import InfluxHttp, Unanswered, is_before_1_8, sentence
+from node.sinks.influx_http import InfluxHttp, Unanswered, is_before_1_8
+from node.sinks.influx_words import InfluxWords
 from node.sinks.line_protocol import LineEncoder
 
 # More would cost more time than the wire saves.
 _GZIP_LEVEL: Final = 1
 _GZIP_FORMAT: Final = 31  # zlib's code for the largest window with gzip's header
 _PRECISION: Final = "ns"
+_PATHS: Final = {Api.V1: "/write", Api.V2: "/api/v2/write"}
 
 
 class InfluxSink:
@@ -36,6 +37,7 @@ class InfluxSink:
         self._config = config
         self._encoder = LineEncoder(site)
         self._http = InfluxHttp(config)
+        self._words = InfluxWords(config)
         self._client: InfluxDBClientAsync | None = None
         self._api: Api | None = None
 
@@ -77,21 +79,19 @@ class InfluxSink:
             body = await asyncio.to_thread(_body, lines, self._config.gzip)
             if await self._chosen() is Api.V1:
                 said = await self._http.write(body, gzip=self._config.gzip)
-                return judge(said.status, said.headers, said.body)
+                return self._words.answered(_PATHS[Api.V1], said.status, said.headers, said.body)
             return await self._write_v2(body)
         except ApiException as error:
             # It has a status of 0 when the client itself did not send it.
             if not error.status:
-                return Misconfigured(str(error.reason))
-            return judge(int(error.status), dict(error.headers or {}), bytes(error.body or b""))
-        except (aiohttp.ClientSSLError, aiohttp.InvalidURL) as error:
-            return Misconfigured(sentence(error))
-        except TimeoutError:
-            return Retry(f"no answer within {self._config.timeout_s:g} s", slow=True)
+                said_it = " ".join(str(error.reason).split())
+                return Misconfigured(f"nothing can be sent to {self._config.shown_url}: {said_it}")
+            headers, content = dict(error.headers or {}), bytes(error.body or b"")
+            return self._words.answered(_PATHS[Api.V2], int(error.status), headers, content)
         except Unanswered as error:
             return Retry(str(error), slow=True)
         except (aiohttp.ClientError, OSError) as error:
-            return Retry(sentence(error))
+            return self._words.unanswered(error)
 
     async def _write_v2(self, body: bytes) -> Answer:
         service = WriteService(self._opened().api_client)
@@ -105,7 +105,7 @@ class InfluxSink:
             async_req=False,
             _return_http_data_only=False,
         )
-        return judge(int(status), dict(headers or {}), b"")
+        return self._words.answered(_PATHS[Api.V2], int(status), dict(headers or {}), b"")
 
     def _opened(self) -> InfluxDBClientAsync:
         if self._client is None:

@@ -28,6 +28,11 @@ class Secret:
     file: Path | None = None
     variable: str | None = None  # of the environment
 
+    @property
+    def place(self) -> str:
+        """How the site file names it, behind `token_` or `password_`: file (where), env (which)."""
+        return f"env ({self.variable})" if self.file is None else f"file ({self.file})"
+
     def read(self) -> str:
         """The secret, without white space around it. Raises SinkError, which says where it was looked for."""
         if self.file is not None:
@@ -61,6 +66,19 @@ class InfluxConfig(SinkConfig):
     ca_file: Path | None = None
     timeout_s: float = 10.0
     gzip: bool = True
+
+    @property
+    def shown_url(self) -> str:
+        """The address for people; should there be credentials in it, without them."""
+        head, mark, rest = self.url.rstrip("/").partition("://")
+        host, slash, path = rest.partition("/")
+        return f"{head}{mark}{host.rpartition('@')[2]}{slash}{path}"
+
+    @property
+    def target(self) -> str:
+        """See `SinkConfig.target`."""
+        organization = f" of {self.org}" if self.org else ""
+        return f"InfluxDB at {self.shown_url}, bucket {self.bucket}{organization}"
 
     @property
     def database(self) -> str:

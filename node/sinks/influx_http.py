@@ -14,7 +14,8 @@ import aiohttp
 
 from node.sinks.base import SinkError
 from node.sinks.influx_answer import message
-from node.sinks.influx_config import InfluxConfig
+from node.sinks.influx_config import InfluxConfig, Secret
+from node.sinks.influx_words import InfluxWords
 
 _VERSION_1: Final = re.compile(r"v?1\.(\d+)")
 # Longer answers are not read; a page of history is a hundredth of it.
@@ -74,9 +75,20 @@ class Credentials:
 
 def credentials(config: InfluxConfig) -> Credentials:
     """Read the secrets of a sink. Raises SinkError."""
-    token = config.token.read() if config.token is not None else ""
-    password = config.password.read() if config.password is not None else ""
-    return Credentials(token, config.user, password)
+    return Credentials(
+        _secret(config, "token", config.token), config.user, _secret(config, "password", config.password)
+    )
+
+
+def _secret(config: InfluxConfig, name: str, secret: Secret | None) -> str:
+    if secret is None:
+        return ""
+    try:
+        return secret.read()
+    except SinkError as error:
+        kind = "env" if secret.file is None else "file"
+        key = f"sinks.{config.id}.{name}_{kind}"
+        raise SinkError(f"nothing is sent to {config.shown_url}: {error}; correct it or {key}") from None
 
 
 def tls_context(config: InfluxConfig) -> ssl.SSLContext:
@@ -84,7 +96,11 @@ def tls_context(config: InfluxConfig) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=config.ca_file)
     except (OSError, ssl.SSLError) as error:
-        raise SinkError(f"{config.ca_file} holds no certificates that can be read: {error}") from None
+        reason = "it has none" if isinstance(error, ssl.SSLError) or not error.strerror else error.strerror
+        raise SinkError(
+            f"nothing is sent to {config.shown_url}: {config.ca_file} holds no certificates that can be read: {reason};"
+            f" correct it or sinks.{config.id}.ca_file"
+        ) from None
 
 
 class InfluxHttp:
@@ -93,6 +109,7 @@ class InfluxHttp:
     def __init__(self, config: InfluxConfig) -> None:
         self._config = config
         self._url = config.url.rstrip("/")
+        self._words = InfluxWords(config)
         self._session: aiohttp.ClientSession | None = None
         self.credentials = Credentials()
         self.tls: ssl.SSLContext | None = None
@@ -138,9 +155,10 @@ class InfluxHttp:
         try:
             answer = await self.request("GET", "/query", params, {"Accept": "application/json"})
         except aiohttp.ClientError as error:
-            raise Unanswered(self.credentials.redact(sentence(error))) from None
+            raise Unanswered(self.credentials.redact(self._words.unanswered(error).reason)) from None
         if answer.status != 200:
-            raise QueryFailed(self.credentials.redact(f"HTTP {answer.status}: {message(answer.body)}"))
+            text = f"{self._config.shown_url} refuses the query (HTTP {answer.status}: {message(answer.body)})"
+            raise QueryFailed(self.credentials.redact(text))
         try:
             results = json.loads(answer.body)["results"]
             failed = [result["error"] for result in results if "error" in result]
@@ -168,8 +186,8 @@ class InfluxHttp:
                 allow_redirects=False,
             ) as answer:
                 return HttpAnswer(answer.status, dict(answer.headers), await _body(answer))
-        except TimeoutError:
-            raise Unanswered(f"no answer within {self._config.timeout_s:g} s") from None
+        except TimeoutError as error:
+            raise Unanswered(self._words.unanswered(error).reason) from None
 
 
 async def _body(answer: aiohttp.ClientResponse) -> bytes:
@@ -187,8 +205,3 @@ def is_before_1_8(version: str) -> bool:
     """True for a version without /api/v2/write."""
     found = _VERSION_1.match(version)
     return found is not None and int(found[1]) < 8
-
-
-def sentence(error: Exception) -> str:
-    """An error of the connection for people."""
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -67,7 +67,9 @@ async def test_a_server_that_is_away_gets_everything_when_it_comes(
         while scene.shown("connection") != 3:
             await scene.clock.sleep(1)
         assert scene.shown("sink_state") == 3
-        assert str(scene.shown("last_error")).startswith("ClientConnectorError")
+        assert scene.shown("last_error") == (
+            f"{facade.url} refuses the connection; does InfluxDB run, is sinks.central.url right?"
+        )
         await facade.start()
         await scene.caught_up()
         assert await database.contents(site) == await scene.local()
@@ -163,7 +165,10 @@ async def test_a_token_that_is_changed_is_read_again(
         await scene.journal.flush()
         while scene.shown("sink_state") != 4:
             await scene.clock.sleep(1)
-        assert scene.shown("last_error") == f"{secret} cannot be read: No such file or directory"
+        assert scene.shown("last_error") == (
+            f"nothing is sent to {facade.url}: {secret} cannot be read: No such file or directory;"
+            " correct it or sinks.central.token_file"
+        )
         secret.write_text("wrong-and-secret")
         while "401" not in str(scene.shown("last_error")):
             await scene.clock.sleep(1)

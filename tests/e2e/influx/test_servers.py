@@ -39,7 +39,10 @@ async def test_a_database_that_is_not_there_is_waited_for(
         await scene.journal.flush()
         while scene.shown("sink_state") != 4:
             await scene.clock.sleep(1)
-        assert "database not found" in str(scene.shown("last_error"))
+        assert scene.shown("last_error") == (
+            f"{influxd.url} has no database or bucket 'later/autogen' (HTTP 404: database not found: \"later\");"
+            " create it or correct sinks.central.bucket"
+        )
         await influxql(influxd.url, "", "CREATE DATABASE later")
         await scene.caught_up()
         assert await Database(influxd.url, "later").contents(site) == await scene.local()
