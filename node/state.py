@@ -11,21 +11,23 @@ from pathlib import Path
 from node.server.private_file import PRIVATE_FILE, PRIVATE_FOLDER, make_folder, write_atomic
 
 
+class StateUnusable(Exception):  # as below
+    """The folder cannot be made or written; the text says why."""
+
+
 class StateInUse(Exception):  # it names a state of affairs, as PortTaken does
     """Another node runs on this state folder, or it is another site's; the text says which, and what to do."""
 
 
 @contextmanager
 def holding(folder: Path, site_id: str) -> Iterator[None]:
-    """Hold the state folder of a site, made if there is none. Raises StateInUse and OSError.
+    """Hold the state folder of a site, made if there is none. Raises StateInUse, StateUnusable and OSError.
 
     The folder remembers its site: the users, keys and history of one plant are not another's.
 
     The kernel lets go when the process ends, however it ends, so nothing has to be cleaned up by hand.
     """
-    make_folder(folder, PRIVATE_FOLDER)
-    path = folder / "lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+    descriptor = _lock_file(folder)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -40,6 +42,19 @@ def holding(folder: Path, site_id: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock_file(folder: Path) -> int:
+    try:
+        if folder.is_file():
+            raise StateUnusable(f"{folder} is a file, not a folder")
+        make_folder(folder, PRIVATE_FOLDER)
+    except OSError as error:
+        raise StateUnusable(f"{folder} cannot be made: {error.strerror or error}") from error
+    try:
+        return os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+    except OSError as error:
+        raise StateUnusable(f"{folder} cannot be written: {error.strerror or error}") from error
 
 
 def _claim(folder: Path, site_id: str) -> None:

@@ -79,7 +79,7 @@ def _pki(site: Site) -> Pki:
 
 
 def _writable(site: Site) -> Pki:
-    check_writable(site.pki)
+    check_writable(site.pki, site)
     check_owner(site.pki)
     return _pki(site)
 

@@ -14,11 +14,10 @@ from typing import Annotated, Any
 
 import typer
 
-from node.cli.options import check_owner, explained, fail, password, site_path, site_words
+from node.cli.options import RAN_LAST, check_owner, explained, fail, load_named, password, site_words
 from node.client import Login, NodeClient, Offer, connected, offer
-from node.client_reading import ClientError
+from node.client_reading import ClientError, NodeGone
 from node.clock import RealClock
-from node.config import load_site
 from node.identity import CLIENT, client_identity, own_folder, site_pki
 from node.logs import configure
 from node.roles import Role
@@ -83,7 +82,7 @@ class Access:
         # Whatever the library says of refused logins and lost connections, we say in words that help.
         logging.getLogger("asyncua").setLevel(logging.CRITICAL + 1)
         self._where = where
-        self._site = load_site(site_path(where.site)) if where.url is None else None
+        self._site = load_named(where.site) if where.url is None else None
         if self._site is not None:
             check_owner(self._site.state)
             check_owner(self._site.pki)
@@ -94,7 +93,12 @@ class Access:
     async def session(self) -> AsyncIterator[NodeClient]:
         """A session on the node. Raises ClientError, and what `explained` explains."""
         where = self._where
-        found = await offer(self.url)
+        try:
+            found = await offer(self.url)
+        except NodeGone as error:
+            if self._site is None or where.site is not None:
+                raise
+            raise NodeGone(f"{error}; this node is that of {self._site.path}, {RAN_LAST}") from error
         if self._login is None and (where.user is not None or where.must_log_in or not found.anonymous):
             user = where.user if where.user is not None else _ask_user(self._site)
             self._login = Login(user, password(where.password_file, user, new=False))

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Final, NoReturn
 
 import typer
 
@@ -28,6 +28,8 @@ from node.server.trust import TrustError
 from node.server.users import MIN_PASSWORD_CHARS, UserError, UsersFileError
 from node.site import LoggingConfig, Site
 
+# Why a site file is taken that nobody named.
+RAN_LAST: Final = "which you ran last; name another one by --site FILE or GRIDNODE_SITE"
 FAILED = 1
 USAGE = 2
 
@@ -77,7 +79,18 @@ def explained() -> Iterator[None]:
 def open_site(given: Path | None) -> Site:
     """The site that a command is about; ends the command when there is none or its file has problems."""
     configure(LoggingConfig(level="WARNING"))
-    return load_site(site_path(given))
+    return load_named(given)
+
+
+def load_named(given: Path | None) -> Site:
+    """The site of the given file, else of the one that this user ran last. Raises ConfigError, after saying which."""
+    path = site_path(given)
+    try:
+        return load_site(path)
+    except ConfigError:
+        if given is None:
+            print(f"gridnode: the site file is {path}, {RAN_LAST}", file=sys.stderr)
+        raise
 
 
 def site_path(given: Path | None) -> Path:
@@ -129,15 +142,20 @@ def check_owner(folder: Path) -> None:
         fail(f"{folder} belongs to {name}; run this as that user: sudo -u {name} gridnode ...")
 
 
-def check_writable(folder: Path) -> None:
-    """End the command where its user may not write in a folder, or may not make it."""
+def check_writable(folder: Path, site: Site) -> None:
+    """End the command where its user may not write in the state or PKI folder of a site, or may not make it."""
+    key = "state" if folder.is_relative_to(site.state) else "pki"
     folder = _existing(folder)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        fail(
-            f"user {_user_name(os.geteuid())} cannot write in {folder}, which belongs to "
-            f"{_user_name(folder.stat().st_uid)}: run this as that user, chown the folder, or set `state:` in the site "
-            "file to another one"
-        )
+    if not folder.is_dir():
+        fail(f"{site.path}: {key}: {folder} is a file, not a folder; set `{key}:` to another one")
+    if os.access(folder, os.W_OK | os.X_OK):
+        return
+    name, owner = _user_name(os.geteuid()), folder.stat().st_uid
+    if owner == os.geteuid():
+        text = f"{name}'s own: chmod u+wx {shlex.quote(str(folder))}"
+    else:
+        text = f"which belongs to {_user_name(owner)}: run this as that user, chown the folder"
+    fail(f"{site.path}: {key}: user {name} cannot write in {folder}, {text}, or set `{key}:` to another one")
 
 
 def password(file: Path | None, user: str, *, new: bool) -> str:

@@ -21,15 +21,14 @@ from drivers.base import DriverError
 from node.app import App
 from node.cli.check import summary
 from node.cli.connect import local_url
-from node.cli.options import check_owner, check_writable, explained, fail, program, remember_site, site_path
+from node.cli.options import check_owner, check_writable, explained, fail, load_named, program, remember_site
 from node.clock import RealClock
-from node.config import load_site
 from node.logs import configure
 from node.roles import Role
 from node.server.server import ServerError
 from node.server.users import FIRST_ADMIN, User
 from node.site import LoggingConfig, Site
-from node.state import StateInUse
+from node.state import StateInUse, StateUnusable
 
 log = logging.getLogger("node.run")
 
@@ -49,11 +48,11 @@ def run(
     """Run the node of a site until SIGTERM or Ctrl-C; a second one ends it at once."""
     configure(LoggingConfig(level="WARNING"))
     with explained():
-        loaded = load_site(site_path(site))
+        loaded = load_named(site)
         if not simulate:
             loaded = replace(loaded, simulate=replace(loaded.simulate, enabled=False))
         configure(loaded.logging)
-        check_writable(loaded.state)
+        check_writable(loaded.state, loaded)
         for folder in (loaded.state, loaded.pki):
             if folder.exists():  # a new one belongs to whoever runs the node, as it should
                 check_owner(folder)
@@ -61,6 +60,8 @@ def run(
             asyncio.run(_run(loaded, table=table and sys.stdout.isatty()))
         except (DriverError, ServerError, StateInUse) as error:
             fail(str(error))
+        except StateUnusable as error:
+            fail(f"{loaded.path}: state: {error}; `state:` names another folder")
 
 
 async def _run(site: Site, *, table: bool) -> None:

@@ -11,10 +11,9 @@ import typer
 from drivers.base import DriverError
 from drivers.simulator import Simulator
 from drivers.spec import SerialLine, TcpPeer
-from node.cli.options import explained, fail, site_path
+from node.cli.options import explained, fail, load_named
 from node.cli.run import stop_on_signals, tell
 from node.clock import RealClock
-from node.config import load_site
 from node.logs import configure
 from node.site import LoggingConfig, Site, site_buses
 
@@ -31,7 +30,7 @@ def simulate(
     """
     configure(LoggingConfig(level="WARNING"))
     with explained():
-        loaded = load_site(site_path(site))
+        loaded = load_named(site)
         if not loaded.simulate.enabled:
             # The addresses of a real plant are other machines', or serial ports with devices on them.
             fail(

@@ -74,7 +74,7 @@ def _list(site: Site) -> TrustList:
 
 def _writable(site: Path | None) -> TrustList:
     found = open_site(site)
-    check_writable(found.pki)
+    check_writable(found.pki, found)
     check_owner(found.pki)
     return _list(found)
 

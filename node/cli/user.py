@@ -111,7 +111,7 @@ def _content(file: Path) -> bytes:
 
 def _writable(site: Path | None) -> UserStore:
     found = open_site(site)
-    check_writable(found.state)
+    check_writable(found.state, found)
     check_owner(found.state)
     return UserStore(found.users_file)
 

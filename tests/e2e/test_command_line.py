@@ -283,6 +283,13 @@ def test_what_is_no_node_is_said(tmp_path: Path) -> None:
     nobody = Prompt(tmp_path, free_port())
     assert "nobody listens" in nobody("watch", "--url", f"opc.tcp://127.0.0.1:{nobody.port}", code=1)
     assert "is no URL of a node" in nobody("watch", "--url", "http://127.0.0.1", code=1)
+    here = prompt(tmp_path)
+    last = tmp_path / "home" / "gridnode" / "site"
+    last.parent.mkdir(parents=True)
+    last.write_text(f"{here.site}\n")
+    why = f"this node is that of {here.site}, which you ran last; name another one by --site FILE"
+    assert why in here("watch", code=1)
+    assert "ran last" not in here("watch", "--site", str(here.site), code=1)
 
 
 def test_simulators_run_alone_and_end_at_sigterm(tmp_path: Path) -> None:

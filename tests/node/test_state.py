@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from node.state import StateInUse, holding
+from node.state import StateInUse, StateUnusable, holding
 
 
 def test_a_folder_is_held_by_one_node_and_free_again_afterwards(tmp_path: Path) -> None:
@@ -22,8 +22,21 @@ def test_a_folder_is_held_by_one_node_and_free_again_afterwards(tmp_path: Path) 
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="file"), holding(tmp_path / "file" / "state", "plant"):
-        raise AssertionError("held nothing")
+    below = tmp_path / "file" / "state"
+    for folder, says in (
+        (tmp_path / "file", f"{tmp_path / 'file'} is a file, not a folder"),
+        (below, f"{below} cannot be made: Not a directory"),
+        (Path("/proc/gn"), "/proc/gn cannot be made: No such file or directory"),
+    ):
+        with pytest.raises(StateUnusable) as refused, holding(folder, "plant"):
+            raise AssertionError("held nothing")
+        assert str(refused.value) == says
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(StateUnusable, match=f"{tmp_path} cannot be written: Is a directory"):
+        holding(tmp_path, "plant").__enter__()
 
 
 def test_a_folder_belongs_to_one_site(tmp_path: Path) -> None:

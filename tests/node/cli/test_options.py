@@ -22,6 +22,14 @@ def test_a_site_that_is_gone_is_not_meant(gridnode: Gridnode) -> None:
     assert f"{gridnode.site}, which you ran last, is gone" in said
 
 
+def test_problems_of_the_site_run_last_say_why_it_was_taken(gridnode: Gridnode) -> None:
+    remember_site(gridnode.site)
+    gridnode.site.write_text("site: Demo\n")
+    for words in (("user", "list"), ("run",), ("watch",), ("simulate",), ("journal", "check")):
+        assert f"the site file is {gridnode.site}, which you ran last; name" in gridnode(*words, code=1).stderr, words
+    assert "ran last" not in gridnode.on_site("user", "list", code=1).stderr
+
+
 def test_the_environment_names_the_site(gridnode: Gridnode) -> None:
     assert gridnode("user", "list", env={"GRIDNODE_SITE": str(gridnode.site)}).exit_code == 0
 
@@ -81,9 +89,32 @@ def test_a_folder_that_cannot_be_written_is_named_with_the_way_out(
 ) -> None:
     folder = gridnode.site.parent
     monkeypatch.setattr(options.os, "access", lambda path, mode: not mode & os.W_OK and Path(path).exists())
+    monkeypatch.setattr(options.os, "geteuid", lambda: folder.stat().st_uid)
+    said = gridnode("run", str(gridnode.site), code=1).stderr
+    assert f"{gridnode.site}: state: user " in said
+    assert f"cannot write in {folder}, " in said
+    assert f"'s own: chmod u+wx {folder}, or set `state:`" in said
+    monkeypatch.setattr(options.os, "geteuid", lambda: folder.stat().st_uid + 1)
     said = gridnode("run", str(gridnode.site), code=1).stderr
     assert f"cannot write in {folder}, which belongs to " in said
     assert "chown the folder, or set `state:`" in said
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("afile", "/afile is a file, not a folder"),
+        ("afile/below", "/afile is a file, not a folder"),
+        ("/proc/gn", "state: /proc/gn cannot be made: No such file or directory"),
+    ],
+)
+def test_a_state_folder_that_cannot_be_is_told_with_its_key(gridnode: Gridnode, state: str, said: str) -> None:
+    (gridnode.site.parent / "afile").write_text("")
+    with gridnode.site.open("a") as site:
+        site.write(f"state: {state}\n")
+    stderr = gridnode("run", "--no-table", str(gridnode.site), code=1).stderr
+    assert f"{gridnode.site}: state: " in stderr
+    assert said in stderr
 
 
 def test_a_start_that_failed_does_not_change_which_site_is_meant(gridnode: Gridnode, tmp_path: Path) -> None:
