@@ -26,8 +26,10 @@ _LOG = logging.getLogger(__name__)
 
 # Rows of one step: commits wait for it. A frame is 5 kB on most sites and can be 400 kB, a block some kB.
 _STEP_ROWS: Final = 16
-# Behind the last row that is found, where not even the number of the last one can be read.
+# Behind the last row that is found, so many numbers in a row are tried one by one: where not even the number of the last
+# one can be read, and where it can, which says little in a broken file.
 _PROBES: Final = 1_024
+_MOST_PROBES: Final = 65_536
 _LATEST: Final = 2**63 - 1
 # In the table meta: "salvage/<name of the broken file>/<table>" is the number of the last row that was brought over.
 _KEY: Final = "salvage/"
@@ -147,7 +149,8 @@ class Salvage:
         """Rows with their numbers in front, a few at a time, and the number up to which that is all."""
         last, after, barren = self._last(old, table), 0, 0
         query = f"SELECT rowid, {columns} FROM {table} WHERE rowid"  # noqa: S608 - constants of this file
-        while after < last and (last < _LATEST or barren < _PROBES):
+        most = _PROBES if last == _LATEST else _MOST_PROBES
+        while after < last and barren < most:
             try:
                 rows = old.execute(f"{query} > ? ORDER BY rowid LIMIT ?", (after, _STEP_ROWS)).fetchall()
                 if not rows:

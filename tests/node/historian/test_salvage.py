@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from address_space.model import Value
 from node.historian.event_log import EventRecord
 from node.historian.history import HistoryUnavailable
 from node.historian.journal import Journal
+from node.historian.salvage import Salvage
 from node.historian.writer import DATA_LOST
 from tests.fake_clock import START, FakeClock
 from tests.node.historian.plant import record, recording, whole
@@ -179,3 +181,24 @@ async def test_a_broken_file_that_somebody_took_away_is_not_asked_for_again(
         assert await journal.on_disk(
             lambda c: c.execute("SELECT count(*) FROM meta WHERE key LIKE 'salvage%'").fetchone()
         ) == (0,)
+
+
+async def test_a_last_number_that_is_wrong_is_not_counted_up_to(broken: Path, clock: FakeClock) -> None:
+    path = broken / "history.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE tag (id INTEGER PRIMARY KEY, path TEXT)")
+        connection.executemany("INSERT INTO tag VALUES (?, ?)", [(number, "x" * 1_000) for number in range(1, 50)])
+        connection.execute("INSERT INTO tag VALUES (?, 'last')", (2**62,))
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_schema").fetchone()
+    connection.close()
+    content = bytearray(path.read_bytes())
+    # The child of the first cell of an interior page (SQLite's file format, section 1.6) is the first leaf.
+    cell = (root - 1) * 4096 + int.from_bytes(content[(root - 1) * 4096 + 12 :][:2], "big")
+    leaf = int.from_bytes(content[cell : cell + 4], "big")
+    content[(leaf - 1) * 4096 : leaf * 4096] = b"\xaa" * 4096
+    path.write_bytes(content)
+    async with recording(broken / "new.db", clock) as (_image, journal):
+        assert await journal.flush()
+        salvage = Salvage(path)
+        while await journal.on_disk(salvage.step):
+            pass
