@@ -235,18 +235,20 @@ _SINK_POINTS: Final[tuple[Point, ...]] = (
     _count(
         "quarantined",
         "Quarantined",
-        "Samples that the sink refused since the node started.",
+        "Samples that the sink refused since the node started; `gridnode journal stats` counts all in quarantine.",
         DataType.UINT64,
         historize=True,
     ),
     _count(
         "lost",
         "Lost",
-        "Samples older than what the sink keeps, since the node started.",
+        "Samples older than what the sink keeps, since the node started. What the journal deleted before the sink had"
+        " it counts in JournalLost of the node.",
         DataType.UINT64,
         historize=True,
     ),
-    _count("replay_rate", "Replay rate", "Queued samples sent per second at most; 0 is no limit.", DataType.DOUBLE),
+    _count("replay_rate", "Replay rate", "Samples a second of what has queued up; 0 is no limit.", DataType.DOUBLE),
+    _point("target", "Target", "What the sink is, and where: address and database, without credentials."),
     _LAST_ERROR,
     _point("last_answer", "Last answer", "When the sink answered last.", DataType.INT64, PointKind.TIME),
 )

@@ -146,7 +146,7 @@ class Delivery:
         self._row += 1
         if work.kinds[kind] > REFUSED_MAX or self._row > REFUSED_MAX:
             self._row = 0
-            raise Refusing(f"more than {REFUSED_MAX} lines are refused for one reason: {reason}")
+            raise Refusing(f"{self._config.target}: more than {REFUSED_MAX} lines are refused for one reason: {reason}")
 
     # --- until there is an answer that says something about the lines
 

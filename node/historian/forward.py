@@ -36,6 +36,7 @@ _OBSERVE_S: Final = 5.0
 # How long a wait for new samples lasts without being woken.
 _IDLE_S: Final = 5.0
 _UNAVAILABLE_S: Final = 5.0
+_OPENING_S: Final = 0.5  # how often a journal that is not open yet is asked for the length of the queue
 _EARLY_S: Final = 1.0  # how often the newest samples are sent early
 
 
@@ -58,7 +59,7 @@ class Forwarder:
         self._rate = config.replay_rate
         self._portion = PORTION if self._rate is None else min(PORTION, max(int(self._rate), 500))
         self._clock = clock
-        self.report = SinkReport(publisher, clock, config.id, config.replay_rate)
+        self.report = SinkReport(publisher, clock, config)
         # Not for secrets: so that not all nodes come at once.
         self._delivery = Delivery(sink, config, clock, random or Random(), self.report.heard)  # noqa: S311
         self._mark: Mark | None = None  # up to here everything is in the sink; None when the cursor is to be read
@@ -197,13 +198,15 @@ class Forwarder:
             self._early = portion.mark
 
     async def _observe(self) -> None:
-        """Keep the length of the queue visible, in an outage above all."""
+        """Keep the length of the queue visible from the start, in an outage above all."""
+        pause_s = _OPENING_S
         while True:
             try:
-                if self._mark is not None:
-                    samples, oldest = await self._feed.waiting(self._mark)
-                    age_s = 0.0 if oldest is None else max(self._clock.now() - oldest, 0) / TICKS_PER_S
-                    self.report.queued(samples, round(age_s, 1))
+                mark = self._mark if self._mark is not None else await self._feed.cursor(self._id)
+                samples, oldest = await self._feed.waiting(mark)
+                age_s = 0.0 if oldest is None else max(self._clock.now() - oldest, 0) / TICKS_PER_S
+                self.report.queued(samples, round(age_s, 1))
+                pause_s = _OBSERVE_S
             except HistoryUnavailable as error:
                 _LOG.debug("sink %s: the length of its queue is not known: %s", self._id, error)
-            await self._clock.sleep(_OBSERVE_S)
+            await self._clock.sleep(pause_s)

@@ -7,7 +7,7 @@ from enum import IntEnum
 from typing import Final
 
 from address_space.model import Batch, Clock, Publisher, Status, Value
-from node.sinks.base import Answer, Misconfigured, Retry
+from node.sinks.base import Answer, Misconfigured, Retry, SinkConfig
 
 _LOG = logging.getLogger(__name__)
 
@@ -37,20 +37,21 @@ _NEEDS_PEOPLE: Final = (SinkState.MISCONFIGURED, SinkState.REFUSED)
 class SinkReport:
     """Publishes the points of one sink when they change, and logs when its state does."""
 
-    def __init__(self, publisher: Publisher, clock: Clock, sink: str, replay_rate: float | None) -> None:
+    def __init__(self, publisher: Publisher, clock: Clock, config: SinkConfig) -> None:
         """Raises KeyError when the site has no device for the sink."""
         self._publisher = publisher
         self._clock = clock
-        self._sink = sink
+        self._sink = config.id
+        self._target = config.target
         self._slots: dict[str, int] = {}
         self._shown: dict[str, Value | None] = {}
         self._failures = 0
         self.state = SinkState.STARTING
         self.sent = self.quarantined = self.lost = 0
         for point in ("connection", "sink_state", "queue_samples", "queue_age", "sent", "quarantined", "lost"):
-            self._slots[point] = publisher.slot(sink, point)
-        for point in ("last_error", "last_answer", "replay_rate"):
-            self._slots[point] = publisher.slot(sink, point)
+            self._slots[point] = publisher.slot(config.id, point)
+        for point in ("last_error", "last_answer", "replay_rate", "target"):
+            self._slots[point] = publisher.slot(config.id, point)
         self._show(
             connection=0,
             sink_state=int(self.state),
@@ -58,7 +59,8 @@ class SinkReport:
             quarantined=0,
             lost=0,
             last_error="",
-            replay_rate=float(replay_rate or 0.0),
+            replay_rate=float(config.replay_rate or 0.0),
+            target=config.target,
         )
 
     def heard(self, answer: Answer) -> None:
@@ -70,10 +72,16 @@ class SinkReport:
             self.changed(SinkState.RETRYING, answer.reason)
         elif isinstance(answer, Misconfigured):
             self.changed(SinkState.MISCONFIGURED, answer.reason)
-            self._show(connection=_SUSPECT)
+            if answer.answered:
+                self._answered()
+            else:
+                self._show(connection=_SUSPECT)
         else:
-            self._failures = 0
-            self._show(connection=_ONLINE, last_answer=self._clock.now())
+            self._answered()
+
+    def _answered(self) -> None:
+        self._failures = 0
+        self._show(connection=_ONLINE, last_answer=self._clock.now())
 
     def changed(self, state: SinkState, error: str = "") -> None:
         """The forwarder does something else now; `error` says why when it is none of its own."""
@@ -83,7 +91,10 @@ class SinkReport:
                 level = logging.ERROR
             elif state in (SinkState.RETRYING, SinkState.WAITING_FOR_TIME):
                 level = logging.WARNING
-            _LOG.log(level, "sink %s is %s%s", self._sink, state.name.lower(), f": {error}" if error else "")
+            doing, why = state.name.lower().replace("_", " "), f": {error}" if error else ""
+            if state in (SinkState.FORWARDING, SinkState.REPLAYING):
+                doing += f" to {self._target}"
+            _LOG.log(level, "sink %s is %s%s", self._sink, doing, why)
             self.state = state
         self._show(sink_state=int(state), **({"last_error": error} if error else {}))
 

@@ -131,7 +131,7 @@ async def test_a_sink_that_cannot_be_opened_says_why(clock: FakeClock) -> None:
     bench.sink.broken = "token cannot be read"
     task = bench.start(numbered(1))
     await clock.advance(60)
-    assert set(map(repr, bench.heard)) == {"Misconfigured(reason='token cannot be read')"}
+    assert set(map(repr, bench.heard)) == {"Misconfigured(reason='token cannot be read', answered=False)"}
     bench.sink.broken = None
     await clock.advance(60)
     assert (await task).stored == 1
@@ -168,7 +168,7 @@ async def test_poison_is_found_by_halves_and_everything_else_is_stored(clock: Fa
 async def test_too_many_refusals_for_one_reason_stop_and_give_nothing_up(clock: FakeClock) -> None:
     bench = Bench(clock, batch_lines=1000)
     bench.sink.judge = poison(*(f"h v={n} {n}" for n in range(0, 1000, 5)))
-    with pytest.raises(Refusing, match=f"more than {REFUSED_MAX} lines"):
+    with pytest.raises(Refusing, match=f"memory: more than {REFUSED_MAX} lines"):
         await bench.start(numbered(1000))
 
 

@@ -1,11 +1,14 @@
 """The way of one sink through a real journal, with a sink in memory and a clock that only the test moves."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+
+import pytest
 
 from address_space.image import ProcessImage
 from address_space.model import Batch, Device, Value
@@ -14,7 +17,7 @@ from node.historian.feed import Portion
 from node.historian.feed_reader import FeedReader
 from node.historian.forward import CLOCK_SET, Forwarder
 from node.historian.journal import Journal
-from node.sinks.base import Answer, Lines, Poison, SinkConfig, Stored
+from node.sinks.base import Answer, Lines, Misconfigured, Poison, SinkConfig, Stored
 from tests.fake_clock import START, FakeClock
 from tests.node.historian.plant import MODEL
 
@@ -28,6 +31,7 @@ class MemorySink:
     kept: dict[str, str] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
     poison: str = ""
+    answer: Answer | None = None
 
     def encode(self, portion: Portion) -> Lines:
         samples = portion.samples
@@ -40,6 +44,8 @@ class MemorySink:
     async def open(self) -> None: ...
 
     async def send(self, lines: Sequence[str]) -> Answer:
+        if self.answer is not None:
+            return self.answer
         if self.poison in lines:
             return Poison("poison", "poison")
         self.order += lines
@@ -223,3 +229,58 @@ async def test_a_poison_line_goes_to_quarantine_and_the_cursor_on(tmp_path: Path
         assert set(plant_lines(one.sink.order)) == set(lines) - {lines[17]}
         await one.stop()
         assert await one.feed.cursor(SINK) > await one.feed.cursor("another")
+
+
+async def test_the_queue_is_shown_at_once_when_the_sink_takes_nothing_from_the_start(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with bench(tmp_path / "history.db", clock) as one:
+        await one.record_many(20)
+        one.sink.answer = Misconfigured("wrong")
+        one.start()
+        began = clock.monotonic()
+        await one.until(lambda: one.shown("queue_samples") is not None)
+        assert clock.monotonic() - began < 2.0
+        assert int(one.shown("queue_samples") or 0) >= 20
+        assert one.shown("queue_age") is not None
+
+
+async def test_the_queue_is_shown_while_the_clock_is_not_set(tmp_path: Path) -> None:
+    clock = FakeClock(CLOCK_SET - 24 * 365 * 86_400 * 10_000_000)
+    async with bench(tmp_path / "history.db", clock) as one:
+        one.ticks = clock.now()
+        await one.record_many(20)
+        one.start()
+        await one.until(lambda: int(one.shown("queue_samples") or 0) >= 20)
+
+
+async def test_a_sink_that_answers_with_a_refusal_is_online(tmp_path: Path, clock: FakeClock) -> None:
+    async with bench(tmp_path / "history.db", clock) as one:
+        await one.record_many(3)
+        one.sink.answer = Misconfigured("HTTP 401", answered=True)
+        one.start()
+        await one.until(lambda: one.shown("sink_state") == 4)
+        assert one.shown("connection") == 1
+        assert one.shown("last_answer") is not None
+
+
+async def test_a_sink_that_cannot_be_asked_is_not_online(tmp_path: Path, clock: FakeClock) -> None:
+    async with bench(tmp_path / "history.db", clock) as one:
+        await one.record_many(3)
+        one.sink.answer = Misconfigured("speaks no TLS")
+        one.start()
+        await one.until(lambda: one.shown("sink_state") == 4)
+        assert one.shown("connection") == 2
+
+
+async def test_target_and_rate_are_shown_and_logged(
+    tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with bench(tmp_path / "history.db", clock) as one:
+        assert one.shown("target") == "memory"
+        assert one.shown("replay_rate") == 0
+        await one.record_many(3)
+        one.start()
+        await one.until(lambda: one.shown("sink_state") == 1)
+        assert "sink central is forwarding to memory" in caplog.messages
