@@ -247,7 +247,7 @@ class SinkEntry(_Strict):
     batch_lines: Whole = _count(5_000, 1, 10_000, "Samples of a request.")
     batch_size: Whole = _count(2_000_000, 100_000, 10_000_000, "Bytes of a request, before compression.")
     replay_rate: Whole | None = Field(
-        50_000, ge=1, description="Samples a second of what has queued up; null is as fast as it goes."
+        50_000, ge=0, description="Samples a second of what has queued up; 0 (or null) is no limit."
     )
     read_back: Flag = Field(False, description="Read history from here that is older than the journal.")
 

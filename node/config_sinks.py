@@ -11,7 +11,7 @@ from node.config_buses import is_loopback
 from node.config_draft import Draft
 from node.config_schema import SinkEntry
 from node.server.host_names import normal_name
-from node.sinks.base import SinkConfig
+from node.sinks.base import SinkConfig, SinkError
 from node.sinks.influx_config import Api, InfluxConfig, Secret
 
 _TIMEOUT_MAX_S: Final = 300.0
@@ -59,7 +59,7 @@ def _sink(draft: Draft, sink_id: str, entry: SinkEntry) -> InfluxConfig | None:
         id=sink_id,
         type=entry.type,
         label=entry.label,
-        replay_rate=entry.replay_rate,
+        replay_rate=entry.replay_rate or None,
         batch_lines=entry.batch_lines,
         batch_bytes=entry.batch_size,
         url=entry.url.rstrip("/"),
@@ -108,8 +108,20 @@ def _secret(draft: Draft, sink_id: str, entry: SinkEntry, what: str) -> Secret |
         place = draft.folder / file
         if _is_open(place):
             draft.warn(("sinks", sink_id, f"{what}_file"), f"others on this machine can read {file}: chmod 600 {file}")
-        return Secret(file=place)
-    return None if variable is None else Secret(variable=variable)
+        return _readable(draft, sink_id, f"{what}_file", Secret(file=place))
+    if variable is not None:
+        return _readable(draft, sink_id, f"{what}_env", Secret(variable=variable))
+    return None
+
+
+def _readable(draft: Draft, sink_id: str, key: str, secret: Secret) -> Secret:
+    """The secret's place; a warning when nothing usable is there now, for it may come later."""
+    try:
+        if secret.file is None or not secret.file.is_fifo():  # reading a pipe would take it away from the node
+            secret.read()
+    except (SinkError, OSError) as error:
+        draft.warn(("sinks", sink_id, key), f"{error}; until that is right nothing is sent")
+    return secret
 
 
 def _is_open(place: Path) -> bool:

@@ -46,6 +46,8 @@ class Secret:
         else:
             text = os.environ.get(self.variable or "", "").strip()
             where = f"the environment variable {self.variable}"
+            if not text:
+                raise SinkError(f"{where} is not set or empty")
         if not text or not text.isprintable():
             raise SinkError(f"{where} is empty or has more than one line")
         return text

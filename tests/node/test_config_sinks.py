@@ -55,7 +55,8 @@ def test_a_sink_needs_little(tmp_path: Path) -> None:
     assert sink.retention_policy == ""
 
 
-def test_a_sink_may_have_much(tmp_path: Path) -> None:
+def test_a_sink_may_have_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFLUX_TOKEN", "abc")
     (tmp_path / "ca.pem").touch()
     more = """\
     label: Head office
@@ -110,7 +111,7 @@ def test_a_bucket_of_1x_may_name_its_retention_policy(tmp_path: Path) -> None:
         ("    timeout: 10m", "7: sinks.central.timeout: must be at most 5m; it is 600s"),
         ("    api: v3", "7: sinks.central.api: must be auto, v1 or v2; it is 'v3'"),
         ("    batch_lines: 0", "7: sinks.central.batch_lines: must be greater than or equal to 1"),
-        ("    replay_rate: 0", "7: sinks.central.replay_rate: must be greater than or equal to 1"),
+        ("    replay_rate: -1", "7: sinks.central.replay_rate: must be greater than or equal to 0"),
         ("  node: {type: influx, url: 'http://a', bucket: b}", "7: sinks.node: the id `node` is the node's own"),
         (
             "  xw1: {type: influx, url: 'http://a', bucket: b}",
@@ -147,7 +148,8 @@ def test_an_address_with_a_password_is_refused_and_not_said_again(tmp_path: Path
     assert "hunter2" not in found
 
 
-def test_credentials_in_clear_are_a_warning(tmp_path: Path) -> None:
+def test_credentials_in_clear_are_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "abc")
     text = site("    token_env: TOKEN", **{"https://": "http://"})
     _, (warning,) = checked(tmp_path, text)
     assert warning.startswith("site.yaml:5: sinks.central.url: http shows the credentials")
@@ -155,10 +157,41 @@ def test_credentials_in_clear_are_a_warning(tmp_path: Path) -> None:
 
 def test_a_token_that_others_can_read_is_a_warning(tmp_path: Path) -> None:
     token = tmp_path / "token"
-    token.touch(0o644)
+    token.write_text("abc")
+    token.chmod(0o644)
     _, (warning,) = checked(tmp_path, site("    token_file: token"))
     assert warning.startswith("site.yaml:7: sinks.central.token_file: others on this machine can read token")
     token.chmod(0o600)
     sink, warnings = checked(tmp_path, site("    token_file: token"))
     assert warnings == []
     assert sink.token == Secret(file=token)
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ("    token_file: away", "7: sinks.central.token_file: {folder}/away cannot be read: No such file"),
+        ("    token_file: empty", "7: sinks.central.token_file: {folder}/empty is empty"),
+        (
+            "    user: u\n    password_file: away",
+            "8: sinks.central.password_file: {folder}/away cannot be read: No such",
+        ),
+        ("    token_env: UNSET", "7: sinks.central.token_env: the environment variable UNSET is not set or empty"),
+        ("    token_env: BLANK", "7: sinks.central.token_env: the environment variable BLANK is not set or empty"),
+    ],
+)
+def test_a_secret_that_is_not_there_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str, expected: str
+) -> None:
+    (tmp_path / "empty").touch(0o600)
+    monkeypatch.delenv("UNSET", raising=False)
+    monkeypatch.setenv("BLANK", " ")
+    _, (warning,) = checked(tmp_path, site(more))
+    assert warning.startswith(f"site.yaml:{expected.format(folder=tmp_path)}")
+    assert warning.endswith("; until that is right nothing is sent")
+
+
+@pytest.mark.parametrize("written", ["0", "null"])
+def test_no_limit_for_the_replay(tmp_path: Path, written: str) -> None:
+    sink, _ = checked(tmp_path, site(f"    replay_rate: {written}"))
+    assert sink.replay_rate is None
