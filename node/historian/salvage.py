@@ -26,8 +26,8 @@ _LOG = logging.getLogger(__name__)
 
 # Rows of one step: commits wait for it. A frame is 5 kB on most sites and can be 400 kB, a block some kB.
 _STEP_ROWS: Final = 16
-# Behind the last row that is found, so many numbers in a row are tried one by one: where not even the number of the last
-# one can be read, and where it can, which says little in a broken file.
+# Behind the last row that is found, so many numbers are tried one by one: where not even the number of the last one can
+# be read, and where it can, which says little in a broken file.
 _PROBES: Final = 1_024
 _MOST_PROBES: Final = 65_536
 _LATEST: Final = 2**63 - 1
