@@ -10,6 +10,7 @@ import pytest
 from node.sinks.base import Answer, Misconfigured, Retry
 from node.sinks.influx import InfluxSink
 from node.sinks.influx_config import Api, InfluxConfig
+from tests.e2e.influx.server import Influxd
 from tests.e2e.running import free_port
 
 pytestmark = pytest.mark.e2e
@@ -50,8 +51,8 @@ async def no_http() -> AsyncIterator[int]:
     await server.wait_closed()
 
 
-async def answer_of(url: str, api: Api = Api.AUTO) -> Answer:
-    sink = InfluxSink(InfluxConfig(id="central", url=url, bucket="b", timeout_s=5.0, api=api), "demo")
+async def answer_of(url: str, api: Api = Api.AUTO, bucket: str = "b") -> Answer:
+    sink = InfluxSink(InfluxConfig(id="central", url=url, bucket=bucket, timeout_s=5.0, api=api), "demo")
     await sink.open()
     try:
         return await sink.send([LINE])
@@ -93,3 +94,13 @@ async def test_a_web_server_that_is_no_influxdb(api: Api, web_server: int) -> No
 async def test_a_port_that_speaks_no_http(no_http: int) -> None:
     url = f"http://127.0.0.1:{no_http}"
     assert await answer_of(url) == Misconfigured(f"{url} does not speak HTTP; is the port in sinks.central.url right?")
+
+
+async def test_a_wrong_path_and_a_wrong_policy_of_a_real_server(influxd: Influxd) -> None:
+    answer = await answer_of(f"{influxd.url}/influx")
+    assert isinstance(answer, Misconfigured)
+    assert answer.answered
+    assert answer.reason.startswith(f"{influxd.url}/influx has nothing at /write (HTTP 404: 404 page not found")
+    answer = await answer_of(influxd.url, bucket="gridnode/year")
+    assert isinstance(answer, Misconfigured)
+    assert answer.reason.startswith(f"{influxd.url} has no database or bucket 'gridnode/year' (HTTP ")
