@@ -27,7 +27,7 @@ from drivers.base import Priority, Setting
 from drivers.spec import BusConfig, BusUnit
 from node import app
 from node.roles import Role
-from node.server import identity
+from node.server.security import identity
 
 _AT_ONCE = 500  # values between two yields, the same as in the plain server
 

@@ -11,7 +11,7 @@ from benchmarks import plain_asyncua, site
 from benchmarks.contender import ROOT, Contender
 from node.clock import RealClock
 from node.identity import client_identity
-from node.server.pki import Pki
+from node.server.security.pki import Pki
 
 OURS: Final = "gridnode"
 PLAIN: Final = "plain asyncua"

@@ -24,7 +24,7 @@ from address_space.model import device_model as model_of
 from address_space.system import node_model
 from node.clock import RealClock
 from node.historian.journal import Journal
-from node.historian.writer import Writer
+from node.historian.store.writer import Writer
 
 TAGS: Final = 200
 _PER_BATCH: Final = 20  # points of a device, which come with one time

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from node.server.collector import paused
+from node.server.standard.collector import paused
 
 if TYPE_CHECKING:
     from typer import Typer

@@ -20,16 +20,16 @@ from drivers.base import Port
 from drivers.computed import Computed
 from drivers.spec import BusConfig, BusUnit
 from node.control.desk import ControlDesk
-from node.historian.feed_reader import FeedReader
-from node.historian.forward import Forwarder
+from node.historian.forwarding.feed_reader import FeedReader
+from node.historian.forwarding.forward import Forwarder
 from node.historian.history import History
 from node.historian.journal import Journal
 from node.historian.report import JournalState
 from node.identity import site_pki
-from node.server.certificate import CertificateError
-from node.server.login import LoginGuard
+from node.server.security.certificate import CertificateError
+from node.server.security.login import LoginGuard
+from node.server.security.users import UserStore
 from node.server.server import OpcUaServer
-from node.server.users import UserStore
 from node.sinks import SINKS, deep_history
 from node.sinks.base import SinkConfig
 from node.site import Site, site_buses

@@ -26,8 +26,8 @@ from address_space.model import Outcome, Value
 from address_space.system import SYSTEM_POINTS
 from node.client_history import HistoryReads
 from node.client_reading import ClientError, NodeGone, Reading, code_of, reading_of, status_text
-from node.server.certificate import split_chain
-from node.server.pki import OwnCertificate
+from node.server.security.certificate import split_chain
+from node.server.security.pki import OwnCertificate
 
 REQUEST_S: Final = 10.0
 # A command answers within the site's `answer_within`, which is rarely longer than this.

@@ -15,10 +15,10 @@ from node.config_devices import devices
 from node.config_draft import Draft, draft, unknown
 from node.config_schema import json_schema
 from node.config_sinks import sinks
-from node.historian.retention_rule import MIN_BYTES, RetentionRule
+from node.historian.store.retention_rule import MIN_BYTES, RetentionRule
 from node.logs import PARTS
-from node.server.host_names import address_of, normal_name
 from node.server.limits import Limits
+from node.server.security.host_names import address_of, normal_name
 from node.site import HistoryConfig, Listen, LoggingConfig, ServerConfig, SimulateConfig, Site
 
 __all__ = ["SiteCheck", "check_site", "load_site", "site_schema"]

@@ -10,7 +10,7 @@ from typing import Final
 from drivers.spec import BusConfig, SerialLine, TcpPeer
 from node.config_draft import Draft
 from node.config_schema import BusEntry
-from node.server.host_names import normal_name
+from node.server.security.host_names import normal_name
 
 MODBUS_PORT: Final = 502  # IANA's port of Modbus TCP
 _TIMEOUT_MAX_S: Final = 60.0

@@ -15,8 +15,8 @@ from address_space.model import DeviceClass
 from drivers.duration import duration_s
 from drivers.profile_schema import RecordEntry
 from drivers.spec import Function, WordOrder
-from node.historian.retention_rule import WhenFull
-from node.server.revocation import RevocationRule
+from node.historian.store.retention_rule import WhenFull
+from node.server.security.revocation import RevocationRule
 from node.sinks.influx_config import Api
 from node.site import LogFormat
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from node.config_buses import is_loopback
 from node.config_draft import Draft
 from node.config_schema import SinkEntry
-from node.server.host_names import normal_name
+from node.server.security.host_names import normal_name
 from node.sinks.base import SinkConfig, SinkError
 from node.sinks.influx_config import Api, InfluxConfig, Secret
 

@@ -8,9 +8,9 @@ import socket
 from pathlib import Path
 
 from address_space.model import Clock
-from node.server.certificate import Identity
-from node.server.host_names import normal_name, server_names
-from node.server.pki import Pki
+from node.server.security.certificate import Identity
+from node.server.security.host_names import normal_name, server_names
+from node.server.security.pki import Pki
 from node.site import Site
 
 CLIENT = "client"  # folder of the command line's own keys, in a `pki` folder

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from address_space.model import Device, RecordingRule
 from drivers.spec import BusConfig, BusUnit, ComputedPoint, Profile
-from node.historian.retention_rule import RetentionRule
+from node.historian.store.retention_rule import RetentionRule
 from node.server.limits import Limits
-from node.server.revocation import RevocationRule
+from node.server.security.revocation import RevocationRule
 from node.sinks.base import SinkConfig
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from node.server.private_file import PRIVATE_FILE, PRIVATE_FOLDER, make_folder, write_atomic
+from node.server.security.private_file import PRIVATE_FILE, PRIVATE_FOLDER, make_folder, write_atomic
 
 
 class StateUnusable(Exception):  # as below

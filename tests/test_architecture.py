@@ -43,7 +43,7 @@ HOMES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 COMPAT = "node/server/compat.py"  # may import, read and override underscored names of asyncua
 # May catch every Exception, once each: the supervisor of the parts, and what keeps a request's fault from all others.
-BOUNDARIES = ("node/app.py", "node/server/tasks.py")
+BOUNDARIES = ("node/app.py", "node/server/transport/tasks.py")
 PROCESSOR = "from asyncua.server.uaprocessor import UaProcessor\nclass A(UaProcessor):\n"  # for the examples below
 CATCH_ALL = {"Exception", "BaseException"}
 
@@ -209,7 +209,7 @@ def test_the_asynchronous_serial_library_has_one_adapter_module() -> None:
         ("drivers/bus.py", "try: ...\nexcept: ..."),
         ("drivers/bus.py", "try: ...\nexcept Exception: ..."),
         ("node/app.py", "try: ...\nexcept Exception: ...\ntry: ...\nexcept Exception: ..."),
-        ("node/server/tasks.py", "try: ...\nexcept BaseException: ...\ntry: ...\nexcept Exception: ..."),
+        ("node/server/transport/tasks.py", "try: ...\nexcept BaseException: ...\ntry: ...\nexcept Exception: ..."),
         ("node/server/read.py", "try: ...\nexcept (ValueError, BaseException) as error: ..."),
         ("node/server/read.py", "with contextlib.suppress(Exception): ..."),
     ],
@@ -225,7 +225,7 @@ def test_a_broken_rule_is_found(path: str, source: str) -> None:
         ("drivers/serial_line.py", "import serial_asyncio"),
         ("address_space/builder.py", "from asyncua import ua\nfrom address_space import image"),
         ("node/app.py", "from drivers.bus import Bus\ntry: ...\nexcept Exception: ..."),
-        ("node/server/tasks.py", "try: ...\nexcept Exception: ..."),
+        ("node/server/transport/tasks.py", "try: ...\nexcept Exception: ..."),
         ("node/server/compat.py", "from asyncua import _z\n" + PROCESSOR + "    def _process_message(self): ..."),
         ("node/server/session.py", PROCESSOR + "    def f(self): self._only_ours = 1"),
         ("node/sinks/csv.py", "try: ...\nexcept BaseException:\n    tidy()\n    raise"),

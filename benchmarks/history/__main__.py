@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from benchmarks.history import backlog, stall
 from benchmarks.history.ingest import ingest, memory
-from node.server.collector import settle
+from node.server.standard.collector import settle
 
 Options = argparse.Namespace
 

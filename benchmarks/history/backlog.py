@@ -15,14 +15,14 @@ from benchmarks import usage
 from benchmarks.history.mixed import MixedLoad
 from benchmarks.history.plant import FIRST, PER_DEVICE, SINK, Used, make_image, running, tag
 from node.clock import RealClock
-from node.historian.compaction import Pass, waiting
-from node.historian.damage import Damage
-from node.historian.database import Transaction
-from node.historian.feed_reader import FeedReader
-from node.historian.forward import Forwarder
+from node.historian.forwarding.feed_reader import FeedReader
+from node.historian.forwarding.forward import Forwarder
 from node.historian.journal import Journal
-from node.historian.retention_rule import RetentionRule
-from node.historian.writer import Writer, put_frame, tag_id
+from node.historian.store.compaction import Pass, waiting
+from node.historian.store.damage import Damage
+from node.historian.store.database import Transaction
+from node.historian.store.retention_rule import RetentionRule
+from node.historian.store.writer import Writer, put_frame, tag_id
 from node.sinks.influx import InfluxSink
 from node.sinks.influx_config import InfluxConfig
 from tests.e2e.influx.server import Influxd, influxql

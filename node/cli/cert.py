@@ -11,7 +11,7 @@ import typer
 from node.cli.options import SiteOption, check_owner, check_writable, explained, open_site
 from node.clock import RealClock
 from node.identity import site_identity, site_pki
-from node.server.pki import OwnCertificate, Pki
+from node.server.security.pki import OwnCertificate, Pki
 from node.site import Site
 
 cert = typer.Typer(no_args_is_help=True, help="The node's own certificate.")

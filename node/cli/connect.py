@@ -21,9 +21,9 @@ from node.clock import RealClock
 from node.identity import CLIENT, client_identity, own_folder, site_pki
 from node.logs import configure
 from node.roles import Role
-from node.server.certificate import read_certificate
-from node.server.pki import OwnCertificate, Pki
-from node.server.users import User, UsersFileError, UserStore
+from node.server.security.certificate import read_certificate
+from node.server.security.pki import OwnCertificate, Pki
+from node.server.security.users import User, UsersFileError, UserStore
 from node.site import LoggingConfig, Site
 
 UrlOption = Annotated[

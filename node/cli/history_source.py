@@ -17,8 +17,8 @@ from node.cli.values import texts_of
 from node.client import NodeClient, RemotePoint
 from node.client_reading import ClientError, Reading
 from node.historian.aggregates import Aggregate, AggregateError, Configuration, Result, at_time, processed
+from node.historian.file.journal_file import JournalFile
 from node.historian.history import Columns
-from node.historian.journal_file import JournalFile
 from node.historian.recording import rule_of
 from node.site import Site
 

@@ -22,13 +22,13 @@ from node.cli.quarantine import quarantine
 from node.cli.site_journal import opened
 from node.cli.times import iso_utc, period, shown
 from node.clock import RealClock
-from node.historian.check import Check, Finding
-from node.historian.damage import Damage
-from node.historian.feed import START
-from node.historian.feed_reader import FeedReader
-from node.historian.journal_file import JournalFile
-from node.historian.replay import mark_before, set_back
-from node.historian.statistics import Amount, Statistics, counted
+from node.historian.file.check import Check, Finding
+from node.historian.file.journal_file import JournalFile
+from node.historian.file.replay import mark_before, set_back
+from node.historian.file.statistics import Amount, Statistics, counted
+from node.historian.forwarding.feed import START
+from node.historian.forwarding.feed_reader import FeedReader
+from node.historian.store.damage import Damage
 from node.site import Site
 
 journal = typer.Typer(no_args_is_help=True, help="The journal's file: check it, count it, send it again.")

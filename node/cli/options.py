@@ -23,9 +23,9 @@ from node.config import load_site
 from node.historian.history import HistoryError
 from node.identity import own_folder
 from node.logs import configure
-from node.server.certificate import CertificateError
-from node.server.trust import TrustError
-from node.server.users import MIN_PASSWORD_CHARS, UserError, UsersFileError
+from node.server.security.certificate import CertificateError
+from node.server.security.trust import TrustError
+from node.server.security.users import MIN_PASSWORD_CHARS, UserError, UsersFileError
 from node.site import LoggingConfig, Site
 
 # Why a site file is taken that nobody named.

@@ -14,11 +14,11 @@ from node.cli.site_journal import opened
 from node.cli.times import iso_utc, shown
 from node.cli.values import printable
 from node.clock import RealClock
-from node.historian.damage import Damage
-from node.historian.feed import Quarantined
-from node.historian.feed_reader import LINE_CHARS, QUARANTINE_LINES, FeedReader
-from node.historian.journal_file import JournalFile
-from node.historian.replay import AT_ONCE, Refused, write_again
+from node.historian.file.journal_file import JournalFile
+from node.historian.file.replay import AT_ONCE, Refused, write_again
+from node.historian.forwarding.feed import Quarantined
+from node.historian.forwarding.feed_reader import LINE_CHARS, QUARANTINE_LINES, FeedReader
+from node.historian.store.damage import Damage
 from node.sinks.line_protocol import place_of
 
 quarantine = typer.Typer(no_args_is_help=True, help="Samples that a sink refused for good.")

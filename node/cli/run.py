@@ -25,8 +25,8 @@ from node.cli.options import check_owner, check_writable, explained, fail, load_
 from node.clock import RealClock
 from node.logs import configure
 from node.roles import Role
+from node.server.security.users import FIRST_ADMIN, User
 from node.server.server import ServerError
-from node.server.users import FIRST_ADMIN, User
 from node.site import LoggingConfig, Site
 from node.state import StateInUse, StateUnusable
 

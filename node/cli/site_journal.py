@@ -6,7 +6,7 @@ from pathlib import Path
 
 from drivers.problems import ConfigError
 from node.cli.options import check_owner, last_site, open_site
-from node.historian.journal_file import JournalFile
+from node.historian.file.journal_file import JournalFile
 from node.site import Site
 
 NAME = "history.db"  # in the state folder

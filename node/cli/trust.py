@@ -12,7 +12,7 @@ import typer
 from node.cli.options import SiteOption, check_owner, check_writable, explained, open_site
 from node.clock import RealClock
 from node.identity import site_pki
-from node.server.trust import TrustEntry, TrustList
+from node.server.security.trust import TrustEntry, TrustList
 from node.site import Site
 
 trust = typer.Typer(no_args_is_help=True, help="Which applications may talk to the node.")

@@ -21,8 +21,8 @@ from node.cli.options import (
 from node.clock import RealClock
 from node.identity import site_pki
 from node.roles import Role, parse_role
-from node.server.certificate import read_certificates
-from node.server.users import UserStore, check_password
+from node.server.security.certificate import read_certificates
+from node.server.security.users import UserStore, check_password
 
 user = typer.Typer(no_args_is_help=True, help="Who may log in, and in which role.")
 

@@ -14,16 +14,16 @@ from functools import partial
 from typing import Final, TypeVar
 
 from address_space.model import Clock, Value
-from node.historian.block import BlockDamaged, decode, encode
-from node.historian.connection import Hop
-from node.historian.damage import Damage
-from node.historian.database import Transaction
 from node.historian.editing import Annotation, Change, Edited, ModifiedColumns, ModifiedPage
-from node.historian.frame import DELETED
 from node.historian.history import Columns, HistoryUnavailable, Position
 from node.historian.raw import EARLIEST, LATEST, interval
-from node.historian.reader import Reader, Request
-from node.historian.writer import DATA_LOST, put_frame, tag_id
+from node.historian.store.block import BlockDamaged, decode, encode
+from node.historian.store.connection import Hop
+from node.historian.store.damage import Damage
+from node.historian.store.database import Transaction
+from node.historian.store.frame import DELETED
+from node.historian.store.reader import Reader, Request
+from node.historian.store.writer import DATA_LOST, put_frame, tag_id
 
 T = TypeVar("T")
 

@@ -13,9 +13,9 @@ from functools import partial
 from typing import Final, Protocol, TypeVar
 from zlib import crc32
 
-from node.historian.damage import Damage
 from node.historian.event_log import EventMark, EventPage, EventRecord
-from node.historian.writer import Also
+from node.historian.store.damage import Damage
+from node.historian.store.writer import Also
 
 T = TypeVar("T")
 

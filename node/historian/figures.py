@@ -6,10 +6,10 @@ from typing import Final
 
 from address_space.model import Batch, Clock, Publisher, Status, Value
 from node.historian.clock_watch import ClockWatch
-from node.historian.damage import Damage
 from node.historian.events import Events
-from node.historian.keeper import Keeper
 from node.historian.report import NODE_ID
+from node.historian.store.damage import Damage
+from node.historian.store.keeper import Keeper
 
 _POINTS: Final = (
     "journal_deleted",

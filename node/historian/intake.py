@@ -7,10 +7,10 @@ Bad_DataLost from the first lost sample on, followed by the point's newest sampl
 from __future__ import annotations
 
 from address_space.image import ProcessImage
-from node.historian.frame import is_recordable
 from node.historian.history import Columns
-from node.historian.samples import Samples
-from node.historian.writer import DATA_LOST
+from node.historian.store.frame import is_recordable
+from node.historian.store.samples import Samples
+from node.historian.store.writer import DATA_LOST
 
 
 class Intake:

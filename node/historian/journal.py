@@ -14,25 +14,25 @@ from typing import Final, Protocol, TypeVar
 
 from address_space.image import ProcessImage
 from address_space.model import Batch, Clock, RecordingRule
-from node.historian.compactor import Compactor
-from node.historian.connection import Connection
-from node.historian.damage import Damage
-from node.historian.database import LOG_PAGES, LOG_PAGES_SD, WrongDatabase, is_corrupt, is_full
-from node.historian.disk import STOP_S, Disk
 from node.historian.edits import Edits
 from node.historian.event_log import EventMark, EventPage, EventRecord
 from node.historian.events import Events
 from node.historian.figures import Figures
 from node.historian.history import Columns, HistoryUnavailable, Page
 from node.historian.intake import Intake
-from node.historian.keeper import Keeper
-from node.historian.mending import is_garbled
 from node.historian.raw import RawHistory
-from node.historian.reader import Reader, Request
 from node.historian.recording import Recording
 from node.historian.report import JournalState, Report
-from node.historian.retention_rule import RetentionRule
-from node.historian.writer import Also, Writer
+from node.historian.store.compactor import Compactor
+from node.historian.store.connection import Connection
+from node.historian.store.damage import Damage
+from node.historian.store.database import LOG_PAGES, LOG_PAGES_SD, WrongDatabase, is_corrupt, is_full
+from node.historian.store.disk import STOP_S, Disk
+from node.historian.store.keeper import Keeper
+from node.historian.store.mending import is_garbled
+from node.historian.store.reader import Reader, Request
+from node.historian.store.retention_rule import RetentionRule
+from node.historian.store.writer import Also, Writer
 
 T = TypeVar("T")
 

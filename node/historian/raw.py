@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from node.historian.history import Columns, Page, Position
-from node.historian.reader import Request
+from node.historian.store.reader import Request
 
 EARLIEST: Final = -(2**63)
 LATEST: Final = 2**63 - 1

@@ -15,9 +15,9 @@ from address_space.shape import NS_SITE, member_id, node_id
 from address_space.values import variant
 from node.control.setting_results import SettingResults
 from node.roles import Caller
-from node.server.access import attribute
-from node.server.audit import ASKED, Audit
 from node.server.calls import Desk
+from node.server.events.audit import ASKED, Audit
+from node.server.security.access import attribute
 
 
 class AuditedDesk:

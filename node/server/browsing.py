@@ -11,8 +11,8 @@ from asyncua import ua
 
 from node.server.limits import Limits
 from node.server.request import ServiceRefused
-from node.server.sessions import Session
-from node.server.tasks import in_slices
+from node.server.sessions.sessions import Session
+from node.server.transport.tasks import in_slices
 
 _HAS_SUBTYPE: Final = ua.NodeId(ua.Int32(ua.ObjectIds.HasSubtype))
 _EVERY_FIELD: Final = 0x3F

@@ -14,15 +14,15 @@ from asyncua.common.utils import ServiceError
 from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary, struct_to_binary
 
 from address_space.model import Clock, ticks_to_datetime
-from node.server.channel import Incoming
-from node.server.connection import BadMessage, Connection
-from node.server.counting import announced
-from node.server.faults import FaultLog
 from node.server.limits import Limits
 from node.server.request import Request, ServiceRefused
-from node.server.sessions import Session, SessionTable
-from node.server.tasks import TaskSet
-from node.server.wire import DECODE_ERRORS, FIELDS, Reader, TooManyFields
+from node.server.sessions.sessions import Session, SessionTable
+from node.server.transport.channel import Incoming
+from node.server.transport.connection import BadMessage, Connection
+from node.server.transport.counting import announced
+from node.server.transport.faults import FaultLog
+from node.server.transport.tasks import TaskSet
+from node.server.transport.wire import DECODE_ERRORS, FIELDS, Reader, TooManyFields
 
 # A longer answer is packed beside the event loop; so many references or values take some milliseconds.
 _PACKED_AT_ONCE: Final = 500

@@ -10,11 +10,11 @@ from asyncua import ua
 
 from address_space.model import Clock, ticks_to_datetime
 from node.roles import Role
-from node.server.access import READ, access_level, attribute, user_access_level
 from node.server.index_range import BadRange, apply_range, parse_range
-from node.server.permissions import ON_EVERY_NODE, for_role
 from node.server.request import ServiceRefused
-from node.server.tasks import in_slices
+from node.server.security.access import READ, access_level, attribute, user_access_level
+from node.server.security.permissions import ON_EVERY_NODE, for_role
+from node.server.transport.tasks import in_slices
 
 _VALUE: Final = ua.AttributeIds.Value
 _ENCODINGS: Final = (None, "", "Default Binary")

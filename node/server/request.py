@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from asyncua import ua
 
-from node.server.channel import Channel
+from node.server.transport.channel import Channel
 
 
 class ServiceRefused(Exception):

@@ -22,46 +22,46 @@ from node.historian.event_log import EventLog
 from node.historian.history import History
 from node.historian.recording import rule_of
 from node.identity import site_identity
-from node.server.aggregate_functions import publish_aggregates
-from node.server.audit import Audit
 from node.server.audited_desk import AuditedDesk
 from node.server.browsing import Browser
 from node.server.calls import MethodCaller, ToldDesk
-from node.server.capabilities import publish_capabilities
-from node.server.channel import Channel, Incoming
-from node.server.collector import IdleCollector, paused, release, settle
 from node.server.compat import ChannelIds, StandardServer, harden_decoder, install_nodes
-from node.server.connection import Connection, House
-from node.server.diagnostics import Diagnostics
 from node.server.dispatcher import Dispatcher
-from node.server.doorway import Doorway
-from node.server.endpoints import Endpoints
-from node.server.events import Events
+from node.server.events.audit import Audit
+from node.server.events.events import Events
+from node.server.events.system_events import SystemEvents
+from node.server.events.witness import Witness
 from node.server.fast.lane import Lane, make_lane
-from node.server.faults import FaultLog
 from node.server.history import Archive, ArchiveStart, HistoryService, record_of
-from node.server.host_names import address_of, server_names
-from node.server.identity import Identifier
-from node.server.keys import load_keys
 from node.server.limits import Limits
-from node.server.login import LoginGuard
-from node.server.pki import OwnCertificate, Pki
-from node.server.policies import ChannelRefused, ServerKeys
 from node.server.reading import AttributeReader
-from node.server.reload import Reload
-from node.server.server_object import ServerObject
-from node.server.service_level import service_level
+from node.server.security.host_names import address_of, server_names
+from node.server.security.identity import Identifier
+from node.server.security.keys import load_keys
+from node.server.security.login import LoginGuard
+from node.server.security.pki import OwnCertificate, Pki
+from node.server.security.policies import ChannelRefused, ServerKeys
+from node.server.security.reload import Reload
 from node.server.services import Services
-from node.server.session_nodes import SessionNodes
-from node.server.session_service import SessionService
-from node.server.sessions import SessionTable
-from node.server.space_cache import SpaceCache
-from node.server.standard_values import StandardValues
-from node.server.subscription_service import SubscriptionService
-from node.server.system_events import SystemEvents
-from node.server.tasks import TaskSet
-from node.server.withdrawal import withdraw_what_is_not_offered
-from node.server.witness import Witness
+from node.server.sessions.endpoints import Endpoints
+from node.server.sessions.session_nodes import SessionNodes
+from node.server.sessions.session_service import SessionService
+from node.server.sessions.sessions import SessionTable
+from node.server.standard.aggregate_functions import publish_aggregates
+from node.server.standard.capabilities import publish_capabilities
+from node.server.standard.collector import IdleCollector, paused, release, settle
+from node.server.standard.diagnostics import Diagnostics
+from node.server.standard.server_object import ServerObject
+from node.server.standard.service_level import service_level
+from node.server.standard.space_cache import SpaceCache
+from node.server.standard.standard_values import StandardValues
+from node.server.standard.withdrawal import withdraw_what_is_not_offered
+from node.server.subscriptions.subscription_service import SubscriptionService
+from node.server.transport.channel import Channel, Incoming
+from node.server.transport.connection import Connection, House
+from node.server.transport.doorway import Doorway
+from node.server.transport.faults import FaultLog
+from node.server.transport.tasks import TaskSet
 from node.server.writing import SettingWriter
 from node.site import Site
 

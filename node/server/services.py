@@ -12,16 +12,16 @@ from node.roles import Caller
 from node.server.browsing import Browser
 from node.server.calls import MethodCaller
 from node.server.dispatcher import Entry, Service
-from node.server.endpoints import Endpoints
-from node.server.item_requests import CreateItems
 from node.server.limits import Limits
 from node.server.reading import AttributeReader
 from node.server.request import Request
-from node.server.server_methods import ServerMethods
-from node.server.session_service import SessionService
-from node.server.sessions import Session
-from node.server.subscription_service import SubscriptionService
-from node.server.wire import Reader
+from node.server.sessions.endpoints import Endpoints
+from node.server.sessions.session_service import SessionService
+from node.server.sessions.sessions import Session
+from node.server.standard.server_methods import ServerMethods
+from node.server.subscriptions.item_requests import CreateItems
+from node.server.subscriptions.subscription_service import SubscriptionService
+from node.server.transport.wire import Reader
 from node.server.writing import SettingWriter
 
 

@@ -14,8 +14,8 @@ from address_space.model import Device, Point, Value
 from address_space.values import exact
 from node.begun import Begun
 from node.roles import Caller
-from node.server.access import WRITE, WRITES, access_level
 from node.server.calls import Desk
+from node.server.security.access import WRITE, WRITES, access_level
 
 
 class Wanted(NamedTuple):

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from node.historian.feed import Portion
+from node.historian.forwarding.feed import Portion
 from node.historian.history import History
 
 

@@ -13,7 +13,7 @@ from influxdb_client.client.influxdb_client_async import InfluxDBClientAsync
 from influxdb_client.rest import ApiException
 from influxdb_client.service.write_service import WriteService
 
-from node.historian.feed import Portion
+from node.historian.forwarding.feed import Portion
 from node.sinks.base import Answer, Lines, Misconfigured, Poison, Retry, SinkConfig, TooBig
 from node.sinks.influx_config import Api, InfluxConfig
 from node.sinks.influx_http import InfluxHttp, Unanswered, is_before_1_8

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from address_space.model import Status, Value, is_bad, is_good
-from node.historian.feed import NO_ENTRY
+from node.historian.forwarding.feed import NO_ENTRY
 from node.historian.history import Columns, History, Page, Position
 from node.sinks.base import SinkError
 from node.sinks.influx_config import InfluxConfig

@@ -15,7 +15,7 @@ import re
 from typing import Final
 
 from address_space.model import Status, Value, is_bad
-from node.historian.feed import Portion
+from node.historian.forwarding.feed import Portion
 from node.sinks.base import Lines
 
 MEASUREMENT: Final = "h"

@@ -11,8 +11,8 @@ from asyncua.ua.ua_binary import header_from_binary
 
 from benchmarks.frames import FrameCutter
 from benchmarks.secure import ChunkCipher, Identity
-from node.server.certificate import Identity as Names
-from node.server.pki import Pki
+from node.server.security.certificate import Identity as Names
+from node.server.security.pki import Pki
 from tests.fake_clock import FakeClock
 
 CLIENT_NONCE, SERVER_NONCE = os.urandom(32), os.urandom(32)

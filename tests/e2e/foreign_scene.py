@@ -10,7 +10,7 @@ from typing import Any
 from address_space.model import ticks_to_datetime
 from node.app import App
 from node.roles import Role
-from node.server.users import UserStore
+from node.server.security.users import UserStore
 from tests.e2e.foreign_client import ForeignClient, ForeignError, foreign_client
 from tests.e2e.running import free_port, running, until
 

@@ -25,10 +25,10 @@ from node.historian.editing import Annotation, Change, Edited
 from node.historian.history import Columns
 from node.historian.journal import Journal
 from node.roles import Role
-from node.server.login import LoginGuard
-from node.server.pki import Pki
+from node.server.security.login import LoginGuard
+from node.server.security.pki import Pki
+from node.server.security.users import UserStore
 from node.server.server import OpcUaServer
-from node.server.users import UserStore
 from node.site import Listen, ServerConfig
 from tests.e2e.server_stage import Keys, RecordingDesk, make_site
 from tests.node.server.history.tables import midnight

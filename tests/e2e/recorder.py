@@ -13,8 +13,8 @@ from address_space.image import ProcessImage
 from address_space.model import Batch, DataType, Device, DeviceClass, Point, PointKind, Value, device_model
 from address_space.system import node_model
 from node.clock import RealClock
-from node.historian import compaction, compactor
 from node.historian.journal import Journal
+from node.historian.store import compaction, compactor
 
 TAGS = ("plant.number", "plant.count", "plant.text")
 MODEL = device_model(

@@ -36,12 +36,12 @@ from node.clock import RealClock
 from node.control.arguments import check_arguments
 from node.control.setting_results import SettingResults
 from node.roles import Caller, Role
-from node.server.certificate import Identity
 from node.server.limits import Limits
-from node.server.login import LoginGuard
-from node.server.pki import OwnCertificate, Pki
+from node.server.security.certificate import Identity
+from node.server.security.login import LoginGuard
+from node.server.security.pki import OwnCertificate, Pki
+from node.server.security.users import UserStore
 from node.server.server import OpcUaServer
-from node.server.users import UserStore
 from node.site import HistoryConfig, Listen, LoggingConfig, ServerConfig, SimulateConfig, Site
 
 PASSWORDS = {"ann": "observer-pass", "bob": "operator-pass", "eve": "engineer-pass", "ada": "admin-password"}

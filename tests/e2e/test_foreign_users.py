@@ -12,9 +12,9 @@ import pytest_asyncio
 from address_space.model import Outcome
 from node.clock import RealClock
 from node.roles import Role
-from node.server.certificate import Identity
-from node.server.pki import OwnCertificate, Pki
-from node.server.users import UserStore
+from node.server.security.certificate import Identity
+from node.server.security.pki import OwnCertificate, Pki
+from node.server.security.users import UserStore
 from tests.e2e.foreign_client import ForeignError
 from tests.e2e.foreign_scene import PASSWORDS, Scene, foreign_scene, site_node
 

@@ -16,7 +16,7 @@ from node.app import App
 from node.clock import RealClock
 from node.historian.history import Columns
 from node.historian.report import JournalState
-from node.historian.writer import DATA_LOST
+from node.historian.store.writer import DATA_LOST
 from tests.e2e.running import free_port, running, sample, until, until_good
 
 pytestmark = pytest.mark.e2e

@@ -24,7 +24,7 @@ from asyncua.ua.uaerrors import (
 )
 
 from node.roles import Role
-from node.server.certificate import Identity
+from node.server.security.certificate import Identity
 from node.site import Listen, ServerConfig
 from tests.e2e.raw_client import RawClient
 from tests.e2e.server_stage import Keys, Stage, serving, site_node, until

@@ -18,7 +18,7 @@ from address_space.model import CommandResult, Outcome, Status
 from address_space.nodes import NodeMap
 from node.server.compat import HardCryptography, SecureChannel
 from node.server.limits import Limits
-from node.server.wire import Reader
+from node.server.transport.wire import Reader
 from node.site import Listen, ServerConfig
 from tests.e2e.raw_client import RawClient
 from tests.e2e.server_stage import Keys, Stage, serving, site_node, until

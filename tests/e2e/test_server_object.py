@@ -10,7 +10,7 @@ import pytest_asyncio
 from asyncua import Client, Node, ua
 
 from node.server.limits import Limits
-from node.server.server_object import software_version
+from node.server.standard.server_object import software_version
 from node.site import Listen, ServerConfig
 from tests.e2e.server_stage import Keys, Stage, serving
 

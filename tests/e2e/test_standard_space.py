@@ -76,7 +76,7 @@ async def test_a_client_finds_the_same_in_a_space_out_of_the_file(
         if seen:
             shutil.copytree(tmp_path / "builds/state/cache", tmp_path / "reads/state/cache")
         caplog.clear()
-        with caplog.at_level(logging.INFO, "node.server.space_cache"):
+        with caplog.at_level(logging.INFO, "node.server.standard.space_cache"):
             async with serving(tmp_path / name, keys, config) as stage, stage.client("eve") as client:
                 built.append("address space is built" in caplog.text)
                 seen.append(await crawl(client))

@@ -10,7 +10,7 @@ from asyncua.ua.ua_binary import struct_from_binary
 from asyncua.ua.uaerrors import BadMessageNotAvailable, BadSubscriptionIdInvalid
 
 from address_space.model import Status
-from node.server.access import GET_MONITORED_ITEMS, RESEND_DATA
+from node.server.security.access import GET_MONITORED_ITEMS, RESEND_DATA
 from node.site import Listen, ServerConfig
 from tests.e2e.server_stage import Keys, Stage, serving, site_node
 

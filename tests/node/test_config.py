@@ -10,9 +10,9 @@ from address_space.model import DeviceClass, PointKind, Range, RecordingRule
 from drivers.problems import ConfigError
 from drivers.spec import Function, SerialLine, TcpPeer, WordOrder
 from node.config import check_site, load_site
-from node.historian.retention_rule import RetentionRule, WhenFull
+from node.historian.store.retention_rule import RetentionRule, WhenFull
 from node.server.limits import Limits
-from node.server.revocation import RevocationRule
+from node.server.security.revocation import RevocationRule
 from node.site import LogFormat, site_buses, site_units
 
 RIGHT = """\

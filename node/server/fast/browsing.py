@@ -19,7 +19,7 @@ from address_space.shape import Owner, Shape, member_id, reference
 from node.server.browsing import Browser
 from node.server.fast.layout import COUNT, TEXT_ID, TEXT_KIND, id_end
 from node.server.limits import Limits
-from node.server.wire import Reader
+from node.server.transport.wire import Reader
 
 _PARAMETERS: Final = Struct("<2sqIIi")  # null view with time and version, references per node, number of nodes
 _NO_VIEW: Final = b"\0\0"

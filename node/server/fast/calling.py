@@ -16,7 +16,7 @@ from node.server.calls import MethodCaller
 from node.server.fast.layout import COUNT, id_end
 from node.server.fast.scalars import LETTERS
 from node.server.limits import Limits
-from node.server.wire import Reader
+from node.server.transport.wire import Reader
 
 _NOTHING: Final = COUNT.pack(0)
 _ONE: Final = COUNT.pack(1)

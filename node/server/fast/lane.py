@@ -20,7 +20,6 @@ from address_space.model import Clock
 from node.begun import Begun
 from node.server.browsing import Browser
 from node.server.calls import MethodCaller
-from node.server.channel import Incoming
 from node.server.fast.browsing import FastBrowse
 from node.server.fast.calling import FastCall
 from node.server.fast.layout import FOUR_BYTE, NOTHING, REQUEST, REQUEST_END, response
@@ -30,8 +29,9 @@ from node.server.fast.writing import FastWrite
 from node.server.limits import Limits
 from node.server.reading import AttributeReader
 from node.server.request import Line
-from node.server.sessions import TOKEN_ID_BYTES, Session, SessionTable
-from node.server.tasks import TaskSet
+from node.server.sessions.sessions import TOKEN_ID_BYTES, Session, SessionTable
+from node.server.transport.channel import Incoming
+from node.server.transport.tasks import TaskSet
 from node.server.writing import SettingWriter
 
 # Type id, authentication token, then as layout.REQUEST and, without an audit entry's id, as layout.REQUEST_END.

@@ -18,9 +18,9 @@ from address_space.model import DataType, PointKind
 from address_space.shape import NS_SITE, node_id
 from address_space.values import WIRE_LETTERS
 from node.roles import Role
-from node.server.access import READ, user_access_level
 from node.server.fast.layout import TEXT_ID, TEXT_KIND
 from node.server.reading import AttributeReader, Stamps
+from node.server.security.access import READ, user_access_level
 
 # A read value id behind its NodeId: attribute Value, no range, no encoding; a text of no bytes may be null or empty.
 _ABSENT: Final = (b"\xff\xff\xff\xff", b"\0\0\0\0")

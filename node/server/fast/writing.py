@@ -13,10 +13,10 @@ from address_space.builder import BuiltSpace
 from address_space.model import Value
 from address_space.shape import NS_SITE, node_id
 from node.roles import Caller
-from node.server.access import WRITE, WRITES, access_level
 from node.server.fast.layout import COUNT, TEXT_ID, TEXT_KIND
 from node.server.fast.scalars import LETTERS, scalar
 from node.server.limits import Limits
+from node.server.security.access import WRITE, WRITES, access_level
 from node.server.writing import Plan, SettingWriter
 
 # A write value behind its NodeId: attribute Value, a range that is null or empty.

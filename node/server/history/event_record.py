@@ -19,9 +19,9 @@ from asyncua.ua.ua_binary import variant_from_binary, variant_to_binary
 from address_space.model import ticks_from_datetime
 from node.historian.event_log import EventRecord
 from node.roles import Role
-from node.server.event import Event
-from node.server.event_types import BASE_EVENT_TYPE, EventTypes, Path
-from node.server.wire import DECODE_ERRORS
+from node.server.events.event import Event
+from node.server.events.event_types import BASE_EVENT_TYPE, EventTypes, Path
+from node.server.transport.wire import DECODE_ERRORS
 
 _VERSION: Final = 1
 _HEAD: Final = struct.Struct("<BBH")

@@ -14,14 +14,14 @@ from asyncua.ua.ua_binary import variant_to_binary
 
 from node.historian.event_log import EventLog, EventMark, EventRecord
 from node.roles import Role
-from node.server.event import Event
-from node.server.event_filter import EventFilter
-from node.server.event_types import BASE_EVENT_TYPE, EventTypes
+from node.server.events.event import Event
+from node.server.events.event_filter import EventFilter
+from node.server.events.event_types import BASE_EVENT_TYPE, EventTypes
+from node.server.events.operands import Field
 from node.server.history.event_record import RecordDamaged, StoredFields, event_of, source_of
 from node.server.history.part import Part
 from node.server.history.span import Span
 from node.server.history.work import Work
-from node.server.operands import Field
 from node.server.reading import Stamps
 
 _LOG = logging.getLogger(__name__)

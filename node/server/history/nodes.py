@@ -13,9 +13,9 @@ from address_space.image import ProcessImage
 from address_space.model import Point, RecordingRule
 from address_space.nodes import Node
 from node.roles import Caller
-from node.server.access import HISTORY_READ, HISTORY_WRITE, access_level, plain, user_access_level
 from node.server.history.data import wire_type
 from node.server.history.part import NodeRefused
+from node.server.security.access import HISTORY_READ, HISTORY_WRITE, access_level, plain, user_access_level
 
 _ENCODINGS: Final = (None, "", "Default Binary")
 _NOTIFIER_HISTORY: Final = 1 << ua.EventNotifier.HistoryRead

@@ -17,9 +17,8 @@ from asyncua import ua
 from address_space.model import Clock
 from node.historian.history import HistoryUnavailable
 from node.roles import Caller
-from node.server.change_filter import FilterRefused
-from node.server.event_filter import EventFilter, event_filter
-from node.server.events import Events
+from node.server.events.event_filter import EventFilter, event_filter
+from node.server.events.events import Events
 from node.server.history.annotations import AnnotationRead
 from node.server.history.archive import Archive
 from node.server.history.events import PAGE_EVENTS, EventRead
@@ -41,6 +40,7 @@ from node.server.history.span import span_of, ticks_of
 from node.server.history.work import Holder, TookTooLong, Work
 from node.server.reading import Stamps, stamps
 from node.server.request import ServiceRefused
+from node.server.subscriptions.change_filter import FilterRefused
 
 _LOG = logging.getLogger(__name__)
 

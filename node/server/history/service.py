@@ -12,7 +12,7 @@ from address_space.image import ProcessImage
 from address_space.model import Clock
 from node.historian.to_now import ToNow
 from node.roles import Caller
-from node.server.events import Events
+from node.server.events.events import Events
 from node.server.history.archive import Archive
 from node.server.history.nodes import HistoryNodes
 from node.server.history.reader import HistoryReader

@@ -12,8 +12,8 @@ from address_space.shape import node_id
 from address_space.values import moment, status_code, variant
 from node.historian.editing import Annotation
 from node.historian.history import Columns, History
-from node.server.event_types import Path
-from node.server.events import field as path
+from node.server.events.event_types import Path
+from node.server.events.events import field as path
 from node.server.history.annotations import structure
 from node.server.history.nodes import Target
 

@@ -19,7 +19,7 @@ from node.server.history.nodes import HistoryNodes, Target
 from node.server.history.part import NodeRefused
 from node.server.history.span import ticks_of
 from node.server.history.update_audit import UpdateAudit
-from node.server.tasks import in_slices
+from node.server.transport.tasks import in_slices
 
 _S: Final = ua.StatusCodes
 _WRITTEN: Final = {

@@ -12,9 +12,9 @@ from address_space.image import ProcessImage
 from address_space.model import Batch, Clock, Device, Status, Value, is_bad
 from address_space.system import node_model, sink_model
 from node.clock import RealClock
-from node.historian.feed import NO_ENTRY
-from node.historian.feed_reader import FeedReader
-from node.historian.forward import Forwarder
+from node.historian.forwarding.feed import NO_ENTRY
+from node.historian.forwarding.feed_reader import FeedReader
+from node.historian.forwarding.forward import Forwarder
 from node.historian.journal import Journal
 from node.sinks import SINKS
 from node.sinks.base import SinkConfig

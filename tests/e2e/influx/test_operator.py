@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from node.historian.journal_file import JournalFile
-from node.historian.replay import Refused, mark_before, set_back, write_again
+from node.historian.file.journal_file import JournalFile
+from node.historian.file.replay import Refused, mark_before, set_back, write_again
 from node.sinks.influx_config import InfluxConfig
 from node.sinks.line_protocol import place_of
 from tests.e2e.influx.conftest import Database

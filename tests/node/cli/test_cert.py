@@ -9,7 +9,7 @@ from address_space.model import ticks_to_datetime
 from node.clock import RealClock
 from node.config import load_site
 from node.identity import site_identity, site_pki
-from node.server.pki import OwnCertificate, Pki
+from node.server.security.pki import OwnCertificate, Pki
 from tests.node.cli.conftest import Gridnode
 
 

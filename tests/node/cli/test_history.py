@@ -21,8 +21,8 @@ from node.cli.history_request import HistoryRequest, requested
 from node.cli.history_source import JournalSource
 from node.cli.sample_file import ParquetFile, arrow, replacing
 from node.client_reading import ClientError, Reading
-from node.historian.journal_file import JournalFile
-from node.historian.writer import Writer
+from node.historian.file.journal_file import JournalFile
+from node.historian.store.writer import Writer
 from tests.fake_clock import START as NOW
 from tests.node.cli.conftest import Gridnode
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from node.historian.feed import START, Portion
-from node.historian.feed_reader import LINE_CHARS
+from node.historian.forwarding.feed import START, Portion
+from node.historian.forwarding.feed_reader import LINE_CHARS
 from node.historian.history import Columns
 from node.sinks.line_protocol import LineEncoder
 from tests.fake_clock import START as NOW

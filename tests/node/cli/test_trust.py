@@ -8,8 +8,8 @@ from node.cli.options import remember_site
 from node.clock import RealClock
 from node.config import load_site
 from node.identity import client_identity, site_pki
-from node.server.certificate import new_key, self_signed
-from node.server.pki import Pki
+from node.server.security.certificate import new_key, self_signed
+from node.server.security.pki import Pki
 from tests.node.cli.conftest import Gridnode
 
 
@@ -36,7 +36,7 @@ def test_the_logged_line_works_as_it_stands_from_any_folder(
     trust = site_pki(load_site(Path("site.yaml")), RealClock()).trust
     trust.report(trust.validate(application(tmp_path)), "192.0.2.66")
     monkeypatch.chdir("/")
-    (line,) = [record.getMessage() for record in caplog.records if record.name == "node.server.trust"]
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "node.server.security.trust"]
     words = shlex.split(line[line.index("gridnode trust accept") :])
     assert gridnode(*words[1:]).stdout.startswith("trusted: ")
 

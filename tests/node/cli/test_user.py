@@ -5,8 +5,8 @@ from node.clock import RealClock
 from node.config import load_site
 from node.identity import client_identity, site_pki
 from node.roles import Role
-from node.server.pki import Pki
-from node.server.users import UserStore
+from node.server.security.pki import Pki
+from node.server.security.users import UserStore
 from tests.node.cli.conftest import Gridnode
 
 WORD = {"GRIDNODE_PASSWORD": "correct horse"}

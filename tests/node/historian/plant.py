@@ -21,7 +21,7 @@ from address_space.model import (
 from address_space.system import node_model
 from node.historian.history import Columns, Position
 from node.historian.journal import Journal
-from node.historian.writer import DATA_LOST
+from node.historian.store.writer import DATA_LOST
 from tests.fake_clock import FakeClock
 
 

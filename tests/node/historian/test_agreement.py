@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from address_space.model import Value
-from node.historian.compaction import Pass
-from node.historian.feed import NO_ENTRY, START, Mark
-from node.historian.feed_reader import FeedReader
+from node.historian.forwarding.feed import NO_ENTRY, START, Mark
+from node.historian.forwarding.feed_reader import FeedReader
 from node.historian.journal import Journal
+from node.historian.store.compaction import Pass
 from tests.fake_clock import START as NOW
 from tests.fake_clock import FakeClock
 from tests.node.historian.plant import record, recording, rows

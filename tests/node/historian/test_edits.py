@@ -182,8 +182,8 @@ async def test_annotations_are_kept_by_time_maker_and_moment(tmp_path: Path, clo
 async def test_any_changes_among_recording_and_compaction_read_as_a_dictionary_would(
     tmp_path: Path, clock: FakeClock, seed: int, scaled: Callable[[int], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("node.historian.compaction.BLOCK_SAMPLES", 8)
-    monkeypatch.setattr("node.historian.compaction._SMALL", 4)
+    monkeypatch.setattr("node.historian.store.compaction.BLOCK_SAMPLES", 8)
+    monkeypatch.setattr("node.historian.store.compaction._SMALL", 4)
     monkeypatch.setattr("node.historian.edits._PAGE", 3)
     rng = random.Random(seed)
     for number in range(scaled(100)):

@@ -11,10 +11,10 @@ from address_space.image import ProcessImage
 from node.historian.editing import Annotation, Change
 from node.historian.history import HistoryUnavailable, Position
 from node.historian.journal import Journal
-from node.historian.writer import DATA_LOST
+from node.historian.store.writer import DATA_LOST
 from tests.fake_clock import START, FakeClock
 from tests.node.historian.plant import record, recording, rows, whole
-from tests.node.historian.test_retention import fill, keeping
+from tests.node.historian.store.test_retention import fill, keeping
 
 TAG = "xw1.power"
 
@@ -30,8 +30,8 @@ async def in_blocks(image: ProcessImage, journal: Journal, count: int = 30) -> N
 
 @pytest.fixture
 def ten_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("node.historian.compaction.BLOCK_SAMPLES", 10)
-    monkeypatch.setattr("node.historian.compaction._SMALL", 5)
+    monkeypatch.setattr("node.historian.store.compaction.BLOCK_SAMPLES", 10)
+    monkeypatch.setattr("node.historian.store.compaction._SMALL", 5)
 
 
 def change_file(path: Path, statement: str) -> None:
@@ -234,7 +234,7 @@ async def test_room_is_made_on_a_full_disk_though_the_log_cannot_be_brought_into
 
     async with keeping(tmp_path / "history.db", clock) as (image, journal, keeper):
         await fill(image, journal, clock, 4)
-        monkeypatch.setattr("node.historian.keeper.settle", full)
+        monkeypatch.setattr("node.historian.store.keeper.settle", full)
         keeper.disk_full()
         await keeper.look()
         assert keeper.deleted.samples > 0

@@ -8,9 +8,9 @@ import pytest
 
 from address_space.model import Value
 from node.historian.editing import Change
-from node.historian.feed import START as BEGINNING
-from node.historian.feed import Mark
-from node.historian.feed_reader import FeedReader
+from node.historian.forwarding.feed import START as BEGINNING
+from node.historian.forwarding.feed import Mark
+from node.historian.forwarding.feed_reader import FeedReader
 from node.historian.history import Columns
 from node.historian.journal import Journal
 from tests.fake_clock import START, FakeClock
@@ -97,7 +97,7 @@ async def test_a_sink_has_what_history_has_whatever_compaction_does(
 async def test_a_sink_that_keeps_up_gets_nothing_twice(
     tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("node.historian.compaction.BLOCK_SAMPLES", 16)
+    monkeypatch.setattr("node.historian.store.compaction.BLOCK_SAMPLES", 16)
     async with recording(tmp_path / "history.db", clock) as (image, journal):
         follower = Follower(FeedReader(journal, clock, journal.damage), "near")
         for number in range(400):

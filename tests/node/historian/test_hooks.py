@@ -8,7 +8,7 @@ import pytest
 
 from node.historian.history import HistoryUnavailable
 from node.historian.journal import Journal
-from node.historian.writer import Also
+from node.historian.store.writer import Also
 from tests.fake_clock import START, FakeClock
 from tests.node.historian.plant import make_image, record, recording, whole
 from tests.node.historian.test_journal import noise
@@ -105,7 +105,7 @@ async def test_work_on_the_file_sees_commits_and_says_what_is_wrong(tmp_path: Pa
 async def test_a_journal_that_runs_compacts_when_enough_waits_and_after_an_hour(
     tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("node.historian.compactor.PASS_SAMPLES", 100)
+    monkeypatch.setattr("node.historian.store.compactor.PASS_SAMPLES", 100)
     image = make_image(clock)
     journal = Journal(tmp_path / "history.db", image, clock)
     image.tap(journal.offer)

@@ -38,18 +38,18 @@ import pytest
 from address_space.image import ProcessImage
 from address_space.model import TICKS_PER_S, Value
 from node.historian.aggregates import Aggregate, Configuration, processed
-from node.historian.feed import START as BEGINNING
-from node.historian.feed import Mark
-from node.historian.feed_reader import FeedReader
+from node.historian.forwarding.feed import START as BEGINNING
+from node.historian.forwarding.feed import Mark
+from node.historian.forwarding.feed_reader import FeedReader
 from node.historian.history import Position
 from node.historian.journal import Journal
-from node.historian.writer import DATA_LOST
+from node.historian.store.writer import DATA_LOST
 from node.sinks.base import Answer, Retry
 from tests.fake_clock import START, FakeClock
 from tests.node.historian.aggregates.engine import results
 from tests.node.historian.aggregates.test_properties import near
+from tests.node.historian.forwarding.test_forward import SINK, Bench, MemorySink, bench
 from tests.node.historian.plant import record, recording, rows, whole
-from tests.node.historian.test_forward import SINK, Bench, MemorySink, bench
 from tests.node.historian.test_journal import hanging_disk
 from tests.node.historian.test_store import break_off
 
@@ -200,8 +200,8 @@ async def test_a_cursor_is_never_ahead_of_its_sink(
     tmp_path: Path, clock: FakeClock, seed: int, scaled: Callable[[int], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = random.Random(seed)
-    monkeypatch.setattr("node.historian.forward.SAVE_S", 0.0)
-    monkeypatch.setattr("node.historian.compaction.BLOCK_SAMPLES", 8)
+    monkeypatch.setattr("node.historian.forwarding.forward.SAVE_S", 0.0)
+    monkeypatch.setattr("node.historian.store.compaction.BLOCK_SAMPLES", 8)
     for number in range(scaled(20)):
         path = tmp_path / f"{number}.db"
         kept: dict[str, str] = {}

@@ -404,7 +404,7 @@ async def test_the_end_does_not_wait_for_a_disk_that_hangs(
     tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("node.historian.journal.STOP_S", 0.02)
-    monkeypatch.setattr("node.historian.disk.STOP_S", 0.02)
+    monkeypatch.setattr("node.historian.store.disk.STOP_S", 0.02)
     async with recording(tmp_path / "history.db", clock) as (image, journal):
         await journal.flush()
         connection = journal._disk.writing

@@ -8,10 +8,10 @@ import pytest
 
 from address_space.image import ProcessImage
 from address_space.model import TICKS_PER_S
-from node.historian.compaction import Pass
 from node.historian.editing import Change
 from node.historian.history import Columns, Position
 from node.historian.journal import Journal
+from node.historian.store.compaction import Pass
 from tests.fake_clock import START, FakeClock
 from tests.node.historian.plant import record, recording, rows, whole
 

@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 
 from address_space.model import TICKS_PER_S, Value
-from node.historian.writer import DATA_LOST
+from node.historian.store.writer import DATA_LOST
 from tests.fake_clock import START, FakeClock
 from tests.node.historian.plant import gap, record, recording, whole
 

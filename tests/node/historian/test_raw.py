@@ -6,7 +6,7 @@ from pathlib import Path
 
 from address_space.model import TICKS_PER_MS, TICKS_PER_S, Value
 from node.historian.journal import Journal
-from node.historian.writer import DATA_LOST
+from node.historian.store.writer import DATA_LOST
 from tests.fake_clock import START, FakeClock
 from tests.node.historian.plant import gap, make_image, record, recording, rows, whole
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from address_space.model import TICKS_PER_MS, Value
-from node.historian.compaction import Pass
 from node.historian.journal import Journal
+from node.historian.store.compaction import Pass
 from tests.fake_clock import START, FakeClock
 from tests.node.historian.plant import record, recording, whole
 from tests.node.historian.test_raw import Model, agree

@@ -16,14 +16,14 @@ from node.control.setting_results import SettingResults
 from node.roles import Caller, Role
 from node.server.browsing import Browser
 from node.server.calls import MethodCaller
-from node.server.channel import Incoming
 from node.server.dispatcher import Dispatcher, Service
 from node.server.fast.lane import Lane, make_lane
-from node.server.faults import FaultLog
 from node.server.limits import Limits
 from node.server.reading import AttributeReader
-from node.server.sessions import Session, SessionTable
-from node.server.tasks import TaskSet
+from node.server.sessions.sessions import Session, SessionTable
+from node.server.transport.channel import Incoming
+from node.server.transport.faults import FaultLog
+from node.server.transport.tasks import TaskSet
 from node.server.writing import SettingWriter
 from tests.address_space.conftest import devices
 from tests.fake_clock import FakeClock

@@ -10,7 +10,7 @@ from asyncua import ua
 from asyncua.server.address_space import AddressSpace, NodeManagementService
 from asyncua.server.standard_address_space import standard_address_space
 
-from node.server.collector import paused
+from node.server.standard.collector import paused
 
 Nodes = Mapping[ua.NodeId, Any]
 

@@ -15,15 +15,15 @@ from address_space.image import ProcessImage
 from address_space.model import Batch, DataType, Device, DeviceClass, Point, PointKind, Range, Value, device_model
 from address_space.nodes import NodeMap
 from node.roles import Caller, Role
-from node.server.change_filter import ChangeFilter
 from node.server.limits import Limits
-from node.server.monitored_item import MonitoredItem, Settings, Source
-from node.server.notification_packer import pack_objects, pack_of
-from node.server.publisher import Publisher
 from node.server.reading import AttributeReader, Stamps
 from node.server.request import Request
-from node.server.subscription import Owner, Rhythm, Subscription, World
-from node.server.tasks import TaskSet
+from node.server.subscriptions.change_filter import ChangeFilter
+from node.server.subscriptions.monitored_item import MonitoredItem, Settings, Source
+from node.server.subscriptions.notification_packer import pack_objects, pack_of
+from node.server.subscriptions.publisher import Publisher
+from node.server.subscriptions.subscription import Owner, Rhythm, Subscription, World
+from node.server.transport.tasks import TaskSet
 from tests.fake_clock import FakeClock
 
 VALUE = ua.AttributeIds.Value

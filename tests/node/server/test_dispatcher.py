@@ -8,9 +8,9 @@ import pytest
 from asyncua import ua
 from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary
 
-from node.server.channel import Incoming
-from node.server.connection import BadMessage
-from node.server.wire import Reader
+from node.server.transport.channel import Incoming
+from node.server.transport.connection import BadMessage
+from node.server.transport.wire import Reader
 from tests.node.server.fast_stage import World
 
 POINT = ua.NodeId("xw1.ac_power", ua.Int16(4))  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from address_space.model import CommandResult, Outcome, Status
 from node.roles import Caller, Role
-from node.server.wire import Reader
+from node.server.transport.wire import Reader
 from tests.address_space.conftest import POINTS, model_id, site_id
 from tests.node.server.fast_stage import Line, World, browse_request, read_request
 

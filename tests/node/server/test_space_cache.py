@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from asyncua import ua
 
-from node.server import space_cache
-from node.server.space_cache import FILE, SpaceCache, origin
-from node.server.standard_space import StandardNode
+from node.server.standard import space_cache
+from node.server.standard.space_cache import FILE, SpaceCache, origin
+from node.server.standard.standard_space import StandardNode
 from tests.node.server.library_space import differing, library_nodes
 
 HEADER = struct.calcsize("<8sI32sI32s")

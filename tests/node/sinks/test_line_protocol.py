@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from address_space.model import Status, Value, is_bad
-from node.historian.feed import Mark, Portion
+from node.historian.forwarding.feed import Mark, Portion
 from node.historian.history import Columns
 from node.sinks.base import Lines
 from node.sinks.line_protocol import TEXT_BYTES, LineEncoder, escape_tag, ns_from_ticks, ticks_from_ns

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from address_space.model import Value
-from node.historian.feed import START, Portion
+from node.historian.forwarding.feed import START, Portion
 from node.historian.history import Columns
 from node.sinks.line_protocol import LineEncoder, place_of
 

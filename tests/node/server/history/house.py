@@ -33,14 +33,14 @@ from address_space.shape import NS_SITE, node_id
 from address_space.system import node_model
 from node.historian.journal import Journal
 from node.roles import Caller, Role
-from node.server.aggregate_functions import publish_aggregates
-from node.server.audit import Audit
-from node.server.capabilities import publish_capabilities
 from node.server.compat import install_nodes
-from node.server.events import Events
+from node.server.events.audit import Audit
+from node.server.events.events import Events
 from node.server.history import Archive, HistoryService, record_of
 from node.server.limits import Limits
-from node.server.standard_values import StandardValues
+from node.server.standard.aggregate_functions import publish_aggregates
+from node.server.standard.capabilities import publish_capabilities
+from node.server.standard.standard_values import StandardValues
 from tests.fake_clock import START, FakeClock
 
 CALLER = Caller("ann", Role.OBSERVER)

@@ -9,7 +9,7 @@ from address_space.model import TICKS_PER_S, CommandResult, Outcome, Status
 from address_space.shape import NS_MODEL, NS_SITE, node_id
 from node.historian.event_log import EventRecord
 from node.roles import Caller, Role
-from node.server.events import SERVER, field
+from node.server.events.events import SERVER, field
 from node.server.history.event_record import RecordDamaged, event_of, record_of
 from node.server.request import ServiceRefused
 from tests.fake_clock import START

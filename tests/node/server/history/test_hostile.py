@@ -10,9 +10,9 @@ from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary
 
 from address_space.shape import NS_SITE, node_id
 from node.server.compat import harden_decoder
-from node.server.events import SERVER
+from node.server.events.events import SERVER
 from node.server.request import ServiceRefused
-from node.server.wire import DECODE_ERRORS, Reader
+from node.server.transport.wire import DECODE_ERRORS, Reader
 from tests.fake_clock import START
 from tests.node.server.history.house import ADMIN, FIVE, MINUTE, House, item, moment
 from tests.node.server.history.test_events import select, tell

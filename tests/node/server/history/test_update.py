@@ -8,8 +8,8 @@ from address_space.model import TICKS_PER_S, DataType, Point, PointKind, Value, 
 from address_space.shape import NS_SITE, node_id
 from node.historian.editing import Change
 from node.roles import Caller, Role
-from node.server.event import Event
-from node.server.events import SERVER, field
+from node.server.events.event import Event
+from node.server.events.events import SERVER, field
 from node.server.history.given import Refused, annotation_of, sample_of
 from tests.fake_clock import START
 from tests.node.server.history.house import (

@@ -1,0 +1,1 @@
+"""A journal's file from outside of the node that writes it."""

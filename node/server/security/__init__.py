@@ -1,0 +1,1 @@
+"""Certificates and keys, trust, users and their rights."""

@@ -1,0 +1,1 @@
+"""The standard Server object and its address space: capabilities, diagnostics, values."""

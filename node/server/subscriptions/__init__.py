@@ -1,0 +1,1 @@
+"""Subscriptions, monitored items, publishing."""

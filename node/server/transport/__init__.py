@@ -1,0 +1,1 @@
+"""Connections, secure channels, frames, and how long one may hold the loop."""
