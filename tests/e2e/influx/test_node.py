@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from asyncua import Client, ua
+from asyncua import Client, Node, ua
 
 from address_space.model import ticks_from_datetime
 from tests.e2e.influx.conftest import Database
@@ -46,17 +46,19 @@ async def test_a_node_forwards_what_it_records_and_shows_how_it_does(
                 ua.ObjectIds.Organizes, ua.BrowseDirection.Inverse
             )
             assert [node.nodeid.Identifier for node in parents] == ["_site.Sinks"]
-            sent = client.get_node("ns=4;s=central.sent")
-            async with asyncio.timeout(30):
-                while await sent.read_value() < 20:  # noqa: ASYNC110 - as a client without subscription does
+            node = client.get_node("ns=4;s=xw1.ac_power")
+            async with asyncio.timeout(60):
+                while not await both(node, Database(influxd.url, "gridnode"), site):  # noqa: ASYNC110 - as a reader does
                     await asyncio.sleep(0.1)
-            start = datetime.now(UTC) - timedelta(hours=1)
-            values = await client.get_node("ns=4;s=xw1.ac_power").read_raw_history(start, datetime.now(UTC), 0)
+            assert await client.get_node("ns=4;s=central.sent").read_value() > 0
+
+
+async def both(node: Node, database: Database, site: str) -> set[tuple[str, int]]:
+    """Good samples of the inverter's power that history and the database have."""
+    values = await node.read_raw_history(datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC), 0)
     recorded = {
         ("xw1.ac_power", (ticks_from_datetime(v.SourceTimestamp.replace(tzinfo=UTC)) - 116_444_736_000_000_000) * 100)
         for v in values
         if v.SourceTimestamp is not None and v.StatusCode is not None and v.StatusCode.is_good()
     }
-    assert recorded
-    contents = await Database(influxd.url, "gridnode").contents(site)
-    assert any(key in contents for key in recorded)
+    return recorded & (await database.contents(site)).keys()
