@@ -15,8 +15,7 @@ from typing import Final, TypeVar
 
 from address_space.model import Clock, Value
 from node.historian.editing import Annotation, Change, Edited, ModifiedColumns, ModifiedPage
-from node.historian.history import Columns, HistoryUnavailable, Position
-from node.historian.raw import EARLIEST, LATEST, interval
+from node.historian.history import EARLIEST, LATEST, Columns, HistoryUnavailable, Position, interval
 from node.historian.store.block import BlockDamaged, decode, encode
 from node.historian.store.connection import Hop
 from node.historian.store.damage import Damage

@@ -14,6 +14,7 @@ from typing import Final, Protocol, TypeVar
 from zlib import crc32
 
 from node.historian.event_log import EventMark, EventPage, EventRecord
+from node.historian.history import EARLIEST, LATEST, interval
 from node.historian.store.damage import Damage
 from node.historian.store.writer import Also
 
@@ -26,8 +27,6 @@ QUEUE_BYTES: Final = 16_000_000
 _COMMIT_EVENTS: Final = 2_000
 
 _CHECK_BYTES: Final = 4  # crc32, little-endian, in front of the body
-_EARLIEST: Final = -(2**63)
-_LATEST: Final = 2**63 - 1
 
 
 class Hops(Protocol):
@@ -120,11 +119,8 @@ class Events:
         self, start: int | None, end: int | None, *, limit: int, reverse: bool = False, after: EventMark | None = None
     ) -> EventPage:
         """See `EventLog.events`."""
-        if reverse:
-            low, high = (_EARLIEST if end is None else end + 1), (_LATEST if start is None else start)
-        else:
-            low, high = (_EARLIEST if start is None else start), (_LATEST if end is None else end - 1)
-        low, high = max(low, _EARLIEST), min(high, _LATEST)
+        low, high = interval(start, end, None, reverse=reverse)
+        low, high = max(low, EARLIEST), min(high, LATEST)
         if low > high:
             return EventPage([], None)
         if self._before is None:
@@ -143,7 +139,7 @@ def _is_storable(event: EventRecord) -> bool:
         event.type.encode()
     except UnicodeEncodeError:
         return False
-    return _EARLIEST <= event.ticks <= _LATEST
+    return EARLIEST <= event.ticks <= LATEST
 
 
 class EventDamaged(ValueError):
@@ -174,7 +170,7 @@ def _read(
     """One page of what is in the file and of what waits with its numbers."""
     reverse, mark = request.reverse, request.after
     order, beyond = ("DESC", "<") if reverse else ("ASC", ">")
-    place = (_LATEST, _LATEST) if reverse else (_EARLIEST, _EARLIEST)
+    place = (LATEST, LATEST) if reverse else (EARLIEST, EARLIEST)
     if mark is not None:
         place = (mark.ticks, mark.seq)
     rows = connection.execute(

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from address_space.model import Value
+
+# The times that ticks of 64 bits can say.
+EARLIEST: Final = -(2**63)
+LATEST: Final = 2**63 - 1
 
 
 class HistoryError(Exception):
@@ -66,6 +70,15 @@ class Page:
     next: Position | None
 
 
+def interval(start: int | None, end: int | None, after: Position | None, *, reverse: bool) -> tuple[int, int]:
+    """Lowest and highest time, both included, of a request whose start is included and whose end is not."""
+    if reverse:
+        low, high = (EARLIEST if end is None else end + 1), (LATEST if start is None else start)
+        return low, high if after is None else min(high, after.ticks - 1)
+    low, high = (EARLIEST if start is None else start), (LATEST if end is None else end - 1)
+    return low if after is None else max(low, after.ticks + 1), high
+
+
 class RawPages(Protocol):
     """Raw samples by tag, page by page."""
 
@@ -113,3 +126,28 @@ class History(RawPages, Protocol):
     async def start_of_archive(self, tag: str) -> int | None:
         """Time of the oldest sample; None when there is none."""
         ...
+
+
+class Seeks(RawPages, Protocol):
+    """The rest of a `History`, out of its raw pages."""
+
+    async def before(self, tag: str, ticks: int) -> Columns:
+        """See `History.before`."""
+        return await self.at_or_before(tag, ticks - 1)
+
+    async def at_or_before(self, tag: str, ticks: int) -> Columns:
+        """See `History.at_or_before`."""
+        return (await self.raw(tag, ticks, None, limit=1, reverse=True)).columns
+
+    async def after(self, tag: str, ticks: int) -> Columns:
+        """See `History.after`."""
+        return await self.at_or_after(tag, ticks + 1)
+
+    async def at_or_after(self, tag: str, ticks: int) -> Columns:
+        """See `History.at_or_after`."""
+        return (await self.raw(tag, ticks, None, limit=1)).columns
+
+    async def start_of_archive(self, tag: str) -> int | None:
+        """See `History.start_of_archive`."""
+        oldest = (await self.raw(tag, None, None, limit=1)).columns
+        return oldest.ticks[0] if oldest else None

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from address_space.model import Status, Value, is_bad, is_good
 from node.historian.forwarding.feed import NO_ENTRY
-from node.historian.history import Columns, History, Page, Position
+from node.historian.history import EARLIEST, LATEST, Columns, History, Page, Position, interval
 from node.sinks.base import SinkError
 from node.sinks.influx_config import InfluxConfig
 from node.sinks.influx_http import InfluxHttp, Unanswered
@@ -27,8 +27,6 @@ TIMEOUT_S: Final = 10.0
 # 1 ns inside of what InfluxDB can say.
 _NS_MIN: Final = -(2**63) + 2
 _NS_MAX: Final = 2**63 - 2
-_EARLIEST: Final = -(2**63)
-_LATEST: Final = 2**63 - 1
 # The columns of an answer, after the time.
 _FIELDS: Final = ("v", "i", "b", "s", "st", "cut")
 _ROWS: Final = 10_000
@@ -147,7 +145,7 @@ class DeepHistory:
         after: Position | None = None,
     ) -> Page:
         """See `History.raw`."""
-        span = _span(start, end, reverse, after)
+        span = _Span(*interval(start, end, after, reverse=reverse))
         begin = await self._begin(tag)
         old = _Span(span.low, min(span.high, begin - 1))
         if not old:
@@ -193,7 +191,7 @@ class DeepHistory:
             columns = await self._archive.read(tag, span.low, span.high, limit + 1, reverse=reverse)
         except Unanswered as error:
             _LOG.warning("history of %s before the journal cannot be read: %s", tag, error)
-            return _unread(span.high if reverse or span.low == _EARLIEST else span.low), False
+            return _unread(span.high if reverse or span.low == EARLIEST else span.low), False
         if len(columns) <= limit:
             return columns, False
         return Columns(columns.ticks[:limit], columns.values[:limit], columns.statuses[:limit]), True
@@ -207,7 +205,7 @@ class DeepHistory:
         found = await self._local.at_or_before(tag, ticks)
         if len(found):
             return found
-        return (await self._old(tag, _Span(_EARLIEST, ticks), 1, reverse=True))[0]
+        return (await self._old(tag, _Span(EARLIEST, ticks), 1, reverse=True))[0]
 
     async def after(self, tag: str, ticks: int) -> Columns:
         """See `History.after`."""
@@ -226,7 +224,7 @@ class DeepHistory:
         """See `History.start_of_archive`; the journal's own when the database does not answer."""
         begin = await self._local.start_of_archive(tag)
         try:
-            oldest = await self._archive.read(tag, _EARLIEST, _LATEST if begin is None else begin - 1, 1)
+            oldest = await self._archive.read(tag, EARLIEST, LATEST if begin is None else begin - 1, 1)
         except Unanswered as error:
             _LOG.warning("the start of the history of %s is not known: %s", tag, error)
             return begin
@@ -235,15 +233,7 @@ class DeepHistory:
     async def _begin(self, tag: str) -> int:
         """The first time that is the journal's."""
         begin = await self._local.start_of_archive(tag)
-        return _LATEST if begin is None else begin
-
-
-def _span(start: int | None, end: int | None, reverse: bool, after: Position | None) -> _Span:
-    if reverse:
-        low, high = (_EARLIEST if end is None else end + 1), (_LATEST if start is None else start)
-        return _Span(low, high if after is None else min(high, after.ticks - 1))
-    low, high = (_EARLIEST if start is None else start), (_LATEST if end is None else end - 1)
-    return _Span(low if after is None else max(low, after.ticks + 1), high)
+        return LATEST if begin is None else begin
 
 
 def _unread(ticks: int) -> Columns:

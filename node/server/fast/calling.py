@@ -10,11 +10,10 @@ from typing import Any, Final, NamedTuple
 from asyncua.ua.ua_binary import nodeid_from_binary
 
 from address_space.model import CommandResult, Value, is_bad
-from address_space.values import LOCALE
+from address_space.values import LOCALE, WIRE_LETTERS
 from node.roles import Caller
 from node.server.calls import MethodCaller
 from node.server.fast.layout import COUNT, id_end
-from node.server.fast.scalars import LETTERS
 from node.server.limits import Limits
 from node.server.transport.wire import Reader
 
@@ -123,9 +122,9 @@ class FastCall:
             return None
         device_id, command = found
         types = [argument.data_type for argument in command.inputs]
-        if not all(data_type in LETTERS for data_type in types):
+        if not all(data_type in WIRE_LETTERS for data_type in types):
             return None
-        layout = Struct("<i" + "".join(f"B{LETTERS[data_type]}" for data_type in types))
+        layout = Struct("<i" + "".join(f"B{WIRE_LETTERS[data_type]}" for data_type in types))
         if len(self._known) >= _KEPT:
             self._known.clear()
         method = self._known[ids] = _Method(device_id, command.id, len(types), layout, (len(types), *map(int, types)))

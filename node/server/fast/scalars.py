@@ -6,23 +6,10 @@ from struct import Struct
 from typing import Final
 
 from address_space.model import DataType, Value
+from address_space.values import WIRE_LETTERS
 
-# How struct names the values of built-in types that have one size; texts are left to the ordinary way.
-LETTERS: Final = {
-    DataType.BOOLEAN: "?",
-    DataType.SBYTE: "b",
-    DataType.BYTE: "B",
-    DataType.INT16: "h",
-    DataType.UINT16: "H",
-    DataType.INT32: "i",
-    DataType.UINT32: "I",
-    DataType.INT64: "q",
-    DataType.UINT64: "Q",
-    DataType.FLOAT: "f",
-    DataType.DOUBLE: "d",
-}
 # A variant's type byte with its value.
-_VARIANTS: Final = {data_type: Struct(f"<B{letter}") for data_type, letter in LETTERS.items()}
+_VARIANTS: Final = {data_type: Struct(f"<B{letter}") for data_type, letter in WIRE_LETTERS.items()}
 
 
 def scalar(data: bytes, at: int, data_type: DataType) -> tuple[Value, int] | None:

@@ -12,9 +12,10 @@ from asyncua import ua
 from address_space.builder import BuiltSpace
 from address_space.model import Value
 from address_space.shape import NS_SITE, node_id
+from address_space.values import WIRE_LETTERS
 from node.roles import Caller
 from node.server.fast.layout import COUNT, TEXT_ID, TEXT_KIND
-from node.server.fast.scalars import LETTERS, scalar
+from node.server.fast.scalars import scalar
 from node.server.limits import Limits
 from node.server.security.access import WRITE, WRITES, access_level
 from node.server.writing import Plan, SettingWriter
@@ -98,7 +99,7 @@ class FastWrite:
             _value, at = found
             begin = end + 2  # behind the mask of the data value and the type of the variant
             fixed.append(data[done:begin])
-            layout, done = f"{layout}{begin - done}s{LETTERS[point.data_type]}", at
+            layout, done = f"{layout}{begin - done}s{WIRE_LETTERS[point.data_type]}", at
             if data[end] == _WITH_STATUS:
                 if data[at : at + len(_GOOD)] != _GOOD:
                     return None

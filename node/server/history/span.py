@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -47,8 +46,3 @@ def ticks_of(moment: datetime | None) -> int | None:
         return None
     aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     return None if aware <= _NOT_GIVEN else ticks_from_datetime(aware)
-
-
-def all_ticks_of(moments: Iterable[datetime | None]) -> list[int | None]:
-    """`ticks_of` for many times."""
-    return [ticks_of(each) for each in moments]

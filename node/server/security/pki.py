@@ -37,6 +37,7 @@ from node.server.security.private_file import (
     PRIVATE_FILE,
     PRIVATE_FOLDER,
     PUBLIC_FILE,
+    file_stamp,
     make_folder,
     readable_by_others,
     sync_folder,
@@ -120,7 +121,7 @@ class Pki:
 
     def stamp(self) -> tuple[tuple[int, int, int] | None, ...]:
         """Times, sizes and inodes of the own files: another stamp says that they may have changed."""
-        return tuple(_stamp(path) for path in (self.certificate_path, self.key_path, self.chain_path))
+        return tuple(file_stamp(path) for path in (self.certificate_path, self.key_path, self.chain_path))
 
     def present(self) -> OwnCertificate:
         """As `show`, but a renewal that another process is in the middle of is left alone."""
@@ -301,14 +302,6 @@ class Pki:
             waiting.unlink()
             _LOG.info("dropped the interrupted renewal of %s; repeat it", self.certificate_path)
         sync_folder(self.own_folder)
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def _beside(path: Path, suffix: str) -> Path:

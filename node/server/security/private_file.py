@@ -50,3 +50,12 @@ def sync_folder(folder: Path) -> None:
 def readable_by_others(path: Path) -> bool:
     """True when the group or the world may read, write or run the file."""
     return path.stat().st_mode & 0o077 != 0
+
+
+def file_stamp(path: Path) -> tuple[int, int, int] | None:
+    """What differs when a file was replaced or written; None when it cannot be looked at."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino

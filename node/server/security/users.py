@@ -29,6 +29,7 @@ from node.roles import Role, parse_role
 from node.server.security.private_file import (
     PRIVATE_FILE,
     PRIVATE_FOLDER,
+    file_stamp,
     make_folder,
     readable_by_others,
     write_atomic,
@@ -79,7 +80,7 @@ class UserStore:
         # An unknown user costs the same work as a known one, else the time would tell which names exist.
         self._nobody = _hash_of_nothing(self._hasher)
         self._lock = threading.Lock()
-        self._stamp = _stamp(path)
+        self._stamp = file_stamp(path)
         self._users = _read(path)
 
     def list(self) -> tuple[User, ...]:
@@ -208,7 +209,7 @@ class UserStore:
 
     def _current(self) -> Mapping[str, User]:
         with self._lock:
-            stamp = _stamp(self.path)
+            stamp = file_stamp(self.path)
             if stamp != self._stamp:
                 self._stamp = stamp
                 try:
@@ -227,7 +228,7 @@ class UserStore:
             yield users
             write_atomic(self.path, _text(users).encode(), PRIVATE_FILE)
             with self._lock:
-                self._stamp, self._users = _stamp(self.path), MappingProxyType(users)
+                self._stamp, self._users = file_stamp(self.path), MappingProxyType(users)
 
 
 def check_password(name: str, password: str) -> None:
@@ -275,14 +276,6 @@ def _checked_name(name: str) -> str:
     if not name or name != name.strip() or not name.isprintable() or len(name) > MAX_NAME_CHARS:
         raise UserError(f"a user name has 1 to {MAX_NAME_CHARS} printable characters and no space at its ends")
     return name
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def _read(path: Path) -> Mapping[str, User]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from address_space.model import Value
-from node.historian.history import Columns, Page, Position
+from node.historian.history import Columns, Page, Position, Seeks
 from node.sinks import deep_history
 from node.sinks.base import ClosingHistory
 from node.sinks.influx_config import InfluxConfig
@@ -26,7 +26,7 @@ def rows(columns: Columns) -> list[Row]:
     return list(zip(columns.ticks, columns.values, columns.statuses, strict=True))
 
 
-class Newer:
+class Newer(Seeks):
     """The journal, as if it had lost what is older than a time."""
 
     def __init__(self, scene: Scene, begin: int) -> None:
@@ -48,22 +48,6 @@ class Newer:
         part = kept[:limit]
         columns = Columns(array("q", [r[0] for r in part]), [r[1] for r in part], array("I", [r[2] for r in part]))
         return Page(columns, Position(part[-1][0]) if len(kept) > limit else None)
-
-    async def before(self, tag: str, ticks: int) -> Columns:
-        return await self.at_or_before(tag, ticks - 1)
-
-    async def at_or_before(self, tag: str, ticks: int) -> Columns:
-        return (await self.raw(tag, ticks, None, limit=1, reverse=True)).columns
-
-    async def after(self, tag: str, ticks: int) -> Columns:
-        return await self.at_or_after(tag, ticks + 1)
-
-    async def at_or_after(self, tag: str, ticks: int) -> Columns:
-        return (await self.raw(tag, ticks, None, limit=1)).columns
-
-    async def start_of_archive(self, tag: str) -> int | None:
-        oldest = (await self.raw(tag, None, None, limit=1)).columns
-        return oldest.ticks[0] if oldest else None
 
 
 async def whole(
