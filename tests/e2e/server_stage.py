@@ -84,8 +84,15 @@ class RecordingDesk:
         self.writes: list[tuple[str, str, Value, Caller]] = []
         self.answer_by: float | None = None
         self.may_answer = asyncio.Event()
-        self.may_answer.set()
         self.done = asyncio.Event()
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Forget who asked, and confirm everything at once."""
+        self.calls.clear()
+        self.writes.clear()
+        self.may_answer.set()
+        self.done.clear()
         self.result = CommandResult(Outcome.CONFIRMED, Status.GOOD, "inverter_status=Sell", 0.5, "")
 
     async def call(
@@ -263,6 +270,18 @@ async def serving(
 
 def site_node(path: str) -> ua.NodeId:
     return ua.NodeId(path, SITE_NAMESPACE)
+
+
+async def read(client: Client, *items: ua.ReadValueId, **changes: Any) -> list[ua.DataValue]:
+    parameters = ua.ReadParameters(0, ua.TimestampsToReturn.Both, list(items))
+    for name, value in changes.items():
+        setattr(parameters, name, value)
+    return list(await client.uaclient.read(parameters))
+
+
+def status_of(value: ua.DataValue) -> str:
+    assert value.StatusCode is not None
+    return value.StatusCode.name
 
 
 async def until(holds: Callable[[], bool]) -> None:

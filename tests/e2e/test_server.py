@@ -14,7 +14,7 @@ from asyncua.crypto.security_policies import (
     SecurityPolicyBasic256Sha256,
 )
 
-from address_space.model import CommandResult, Outcome, Status
+from address_space.model import CommandResult
 from address_space.nodes import NodeMap
 from node.server.compat import HardCryptography, SecureChannel
 from node.server.limits import Limits
@@ -48,24 +48,7 @@ async def client(stage: Stage) -> AsyncIterator[Client]:
 
 @pytest.fixture(autouse=True)
 def fresh_desk(stage: Stage) -> None:
-    desk = stage.desk
-    desk.calls.clear()
-    desk.writes.clear()
-    desk.may_answer.set()
-    desk.done.clear()
-    desk.result = CommandResult(Outcome.CONFIRMED, Status.GOOD, "inverter_status=Sell", 0.5, "")
-
-
-async def read(client: Client, *items: ua.ReadValueId, **changes: Any) -> list[ua.DataValue]:
-    parameters = ua.ReadParameters(0, ua.TimestampsToReturn.Both, list(items))
-    for name, value in changes.items():
-        setattr(parameters, name, value)
-    return list(await client.uaclient.read(parameters))
-
-
-def status_of(value: ua.DataValue) -> str:
-    assert value.StatusCode is not None
-    return value.StatusCode.name
+    stage.desk.begin_anew()
 
 
 async def test_endpoints_are_the_same_list_strongest_first(stage: Stage) -> None:

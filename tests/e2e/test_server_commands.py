@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -37,24 +36,7 @@ async def client(stage: Stage) -> AsyncIterator[Client]:
 
 @pytest.fixture(autouse=True)
 def fresh_desk(stage: Stage) -> None:
-    desk = stage.desk
-    desk.calls.clear()
-    desk.writes.clear()
-    desk.may_answer.set()
-    desk.done.clear()
-    desk.result = CommandResult(Outcome.CONFIRMED, Status.GOOD, "inverter_status=Sell", 0.5, "")
-
-
-async def read(client: Client, *items: ua.ReadValueId, **changes: Any) -> list[ua.DataValue]:
-    parameters = ua.ReadParameters(0, ua.TimestampsToReturn.Both, list(items))
-    for name, value in changes.items():
-        setattr(parameters, name, value)
-    return list(await client.uaclient.read(parameters))
-
-
-def status_of(value: ua.DataValue) -> str:
-    assert value.StatusCode is not None
-    return value.StatusCode.name
+    stage.desk.begin_anew()
 
 
 # --- write

@@ -1,7 +1,6 @@
 """The Read service, and what a client finds by browsing."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -10,7 +9,7 @@ from asyncua import Client, ua
 from address_space.model import Status
 from node.server.limits import Limits
 from node.site import Listen, ServerConfig
-from tests.e2e.server_stage import Keys, Stage, serving, site_node
+from tests.e2e.server_stage import Keys, Stage, read, serving, site_node, status_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
@@ -32,18 +31,6 @@ async def client(stage: Stage) -> AsyncIterator[Client]:
     """An Engineer."""
     async with stage.client("eve") as client:
         yield client
-
-
-async def read(client: Client, *items: ua.ReadValueId, **changes: Any) -> list[ua.DataValue]:
-    parameters = ua.ReadParameters(0, ua.TimestampsToReturn.Both, list(items))
-    for name, value in changes.items():
-        setattr(parameters, name, value)
-    return list(await client.uaclient.read(parameters))
-
-
-def status_of(value: ua.DataValue) -> str:
-    assert value.StatusCode is not None
-    return value.StatusCode.name
 
 
 # --- read
